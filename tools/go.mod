@@ -1,0 +1,3 @@
+module github.com/hawser-mesh/hawser/tools
+
+go 1.26
