@@ -23,7 +23,7 @@ type Config struct {
 	Poller  Poller
 	System  System
 	Stats   *stats.Local
-	Seed    [2]uint64            // of Rand
+	Seed    [2]uint64           // of Rand
 	OnPanic func(recovered any) // called on the worker; nil re-panics
 }
 
