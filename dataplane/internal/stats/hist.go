@@ -94,20 +94,52 @@ func (s *Snapshot) fill(acc *[decades * binsPerDecade]uint64) {
 }
 
 // Quantile returns the value below which the share q (0 to 1) of the values
-// lies, by linear interpolation inside the bin; NaN without values.
+// lies; NaN without values. The k-th of n values in one bin is taken to stand
+// at k/(n+1) of the bin's width, as circllhist has it.
 func (s *Snapshot) Quantile(q float64) float64 {
 	if s.Count == 0 {
 		return math.NaN()
 	}
-	want := q * float64(s.Count)
+	want := max(1, math.Ceil(q*float64(s.Count)-1e-9))
 	seen := 0.0
 	for _, b := range s.Bins {
 		c := float64(b.Count)
 		if seen+c >= want {
-			return b.Low + b.Width*(want-seen)/c
+			return b.Low + b.Width*(want-seen)/(c+1)
 		}
 		seen += c
 	}
 	last := s.Bins[len(s.Bins)-1]
 	return last.Low + last.Width
+}
+
+// Below returns how many values lie below v; the values of a bin that v cuts
+// are not counted.
+func (s *Snapshot) Below(v float64) uint64 {
+	var n uint64
+	for _, b := range s.Bins {
+		if b.Low+b.Width > v*(1+1e-12) {
+			break
+		}
+		n += b.Count
+	}
+	return n
+}
+
+// Sub returns what came since an earlier snapshot of the same histogram.
+func (s *Snapshot) Sub(earlier *Snapshot) Snapshot {
+	out := Snapshot{Count: s.Count - earlier.Count, Sum: s.Sum - earlier.Sum}
+	j := 0
+	for _, b := range s.Bins {
+		for j < len(earlier.Bins) && earlier.Bins[j].Low < b.Low {
+			j++
+		}
+		if j < len(earlier.Bins) && earlier.Bins[j].Low == b.Low && earlier.Bins[j].Width == b.Width {
+			b.Count -= earlier.Bins[j].Count
+		}
+		if b.Count > 0 {
+			out.Bins = append(out.Bins, b)
+		}
+	}
+	return out
 }
