@@ -52,7 +52,7 @@ type Host struct {
 
 // HostGauges are the host's current numbers.
 type HostGauges struct {
-	Connections, Requests atomic.Int64
+	Connections, Requests, Pending atomic.Int64
 }
 
 // HostCounters are the host's totals, for /clusters.
