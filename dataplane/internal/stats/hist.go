@@ -113,12 +113,12 @@ func (s *Snapshot) Quantile(q float64) float64 {
 	return last.Low + last.Width
 }
 
-// Below returns how many values lie below v; the values of a bin that v cuts
-// are not counted.
+// Below returns how many values lie in the bins that begin at or below v: a
+// bound that is the beginning of a bin counts that bin, as Envoy's buckets do.
 func (s *Snapshot) Below(v float64) uint64 {
 	var n uint64
 	for _, b := range s.Bins {
-		if b.Low+b.Width > v*(1+1e-12) {
+		if b.Low > v*(1+1e-12) {
 			break
 		}
 		n += b.Count
