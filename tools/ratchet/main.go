@@ -24,7 +24,7 @@ import (
 
 // result is one case of the conformance kit's -json file.
 type result struct {
-	Case        string   `json:"case"`
+	Case        string   `json:"name"`
 	Outcome     string   `json:"outcome"`
 	Differences []string `json:"differences"`
 }
@@ -47,10 +47,13 @@ func run(out io.Writer, resultsPath, knownPath string, write bool) (int, error) 
 	if err != nil {
 		return 0, err
 	}
-	var results []result
-	if err := json.Unmarshal(raw, &results); err != nil {
+	var file struct {
+		Cases []result `json:"cases"`
+	}
+	if err := json.Unmarshal(raw, &file); err != nil {
 		return 0, fmt.Errorf("%s: %w", resultsPath, err)
 	}
+	results := file.Cases
 	if len(results) == 0 {
 		return 0, fmt.Errorf("%s: no case was run", resultsPath)
 	}

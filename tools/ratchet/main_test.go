@@ -15,7 +15,7 @@ func TestRatchet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(results, `[{"case":"a/x","outcome":"ok"},{"case":"a/y","outcome":"FAIL","differences":["status: 1"]}]`)
+	write(results, `{"cases":[{"name":"a/x","outcome":"ok"},{"name":"a/y","outcome":"FAIL","differences":["status: 1"]}]}`)
 	for _, c := range []struct {
 		list string
 		code int
