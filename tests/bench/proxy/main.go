@@ -68,6 +68,7 @@ func run(names []string, rounds, seconds, connections int) error {
 	if err := server.Start(); err != nil {
 		return err
 	}
+	defer func() { _ = server.Process.Kill(); _ = server.Wait() }()
 	samples := map[string][]sample{}
 	for round := range rounds {
 		for _, name := range names {
