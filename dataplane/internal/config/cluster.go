@@ -232,6 +232,8 @@ type HTTP2Options struct {
 	MaxEmptyInbound      uint32 // max_consecutive_inbound_frames_with_empty_payload, default 1
 	MaxPriorityPerStream uint32 // default 100
 	MaxWindowUpdates     uint32 // max_inbound_window_update_frames_per_data_frame_sent, default 10
+	StreamResetBurst     uint64 // default 1000
+	StreamResetRate      uint64 // resets a second, default 33
 	OverrideStreamError  bool
 	PingInterval         time.Duration // connection_keepalive.interval; 0: none
 	PingTimeout          time.Duration

@@ -87,6 +87,14 @@ type Stream interface {
 	Detail() string
 }
 
+// Releaser is implemented by streams whose memory is used again. Release says
+// that the caller and everything above it has no reference to the stream or
+// its encoder any more; it is called at most once, when the stream is over.
+// Not calling it is correct, and costs an allocation.
+type Releaser interface {
+	Release()
+}
+
 // Meter counts bytes of one stream.
 type Meter struct {
 	HeaderBytesSent, HeaderBytesReceived uint64
