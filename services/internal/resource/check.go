@@ -213,3 +213,6 @@ func isToken(s string) bool {
 	}
 	return true
 }
+
+// ValidNamespace tells whether a name can be a namespace's: a DNS label.
+func ValidNamespace(name string) bool { return isLabel(name) }

@@ -71,15 +71,6 @@ func (t *Tx) CreateToken(k *Token) error {
 	return err
 }
 
-// PutToken stores a token whether or not the name is taken: the bootstrap
-// token comes from the configuration, which may change.
-func (t *Tx) PutToken(k *Token) error {
-	if _, err := t.exec("DELETE FROM tokens WHERE mesh = ? AND (name = ? OR id = ?)", t.mesh, k.Name, k.ID); err != nil {
-		return err
-	}
-	return t.CreateToken(k)
-}
-
 // TokenByID finds a token.
 func (t *Tx) TokenByID(id string) (*Token, error) {
 	return scanToken(t.row("SELECT "+tokenColumns+" FROM tokens WHERE mesh = ? AND id = ?", t.mesh, id).Scan)
