@@ -244,4 +244,5 @@ type HTTP2Options struct {
 	MaxMetadataSize      uint64
 	Underscores          UnderscoreAction
 	CustomSettings       map[uint16]uint32
+	Strict               bool // our switch: RFC 9113 where Envoy is lenient, and no close without GOAWAY
 }

@@ -64,6 +64,9 @@ func (c *conn) beginHeaders() error {
 	if s != nil && s.recvPhase >= recvEnded || s == nil && c.recent.endedByPeer(f.id) {
 		return c.failGoAway(codeStreamClosed)
 	}
+	if c.opt.Strict && c.server && s == nil && f.id <= c.lastPeerID && !c.recent.has(f.id) {
+		return c.failGoAway(codeProtocol) // RFC 9113 section 5.1.1
+	}
 	c.blockID, c.blockEnd = f.id, f.has(flagEndStream)
 	if !f.has(flagPadded) {
 		if err := c.trackEmpty(f.length == 0 && !c.blockEnd, s); err != nil {

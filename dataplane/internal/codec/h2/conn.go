@@ -1,6 +1,8 @@
 package h2
 
 import (
+	"slices"
+
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/hawser-mesh/hawser/dataplane/internal/buffer"
@@ -395,6 +397,8 @@ func (r *recentIDs) add(id uint32, ended bool) {
 	r.ids[r.next], r.ended[r.next] = id, ended
 	r.next = (r.next + 1) % len(r.ids)
 }
+
+func (r *recentIDs) has(id uint32) bool { return slices.Contains(r.ids[:], id) }
 
 func (r *recentIDs) endedByPeer(id uint32) bool {
 	for i, x := range r.ids {

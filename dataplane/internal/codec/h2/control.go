@@ -61,7 +61,7 @@ func (c *conn) onSetting(id uint16, v uint32) error {
 		}
 	case settingInitialWindow:
 		if v > maxWindow {
-			return c.fail()
+			return c.failCode(codeFlowControl)
 		}
 		return c.moveInitialWindow(int64(v))
 	case settingMaxFrameSize:
@@ -84,7 +84,7 @@ func (c *conn) moveInitialWindow(v int64) error {
 	c.peerInitialWindow = v
 	for s := c.first; s != nil; s = s.next {
 		if s.sendWindow += d; s.sendWindow > maxWindow {
-			return c.fail()
+			return c.failCode(codeFlowControl)
 		}
 		if d > 0 && s.send.Len() > 0 {
 			c.queue(s)
@@ -160,8 +160,11 @@ func (c *conn) onWindowUpdate(n uint32) error {
 		return err
 	}
 	if c.f.id == 0 {
-		if c.sendWindow += int64(n); n == 0 || c.sendWindow > maxWindow {
+		if n == 0 {
 			return c.fail()
+		}
+		if c.sendWindow += int64(n); c.sendWindow > maxWindow {
+			return c.failCode(codeFlowControl)
 		}
 		return nil // the end of Dispatch sends what waited
 	}
@@ -173,6 +176,11 @@ func (c *conn) onWindowUpdate(n uint32) error {
 		return nil
 	}
 	if s.sendWindow += int64(n); n == 0 || s.sendWindow > maxWindow {
+		if c.opt.Strict && n > 0 {
+			s.setDetail(detailUnknown)
+			c.resetStream(s, codeFlowControl, stream.ProtocolError, s.detail)
+			return nil
+		}
 		return c.failStream(s)
 	}
 	if s.send.Len() > 0 {

@@ -42,7 +42,15 @@ func (c *conn) violation(kind fault.Kind, text string) error {
 
 // fail ends the connection without a word, as Envoy does when a frame is
 // well-formed but not allowed.
-func (c *conn) fail() error { return c.violation(fault.KindProtocol, textProtocol) }
+func (c *conn) fail() error { return c.failCode(codeProtocol) }
+
+// failCode is fail with the code that a strict codec announces.
+func (c *conn) failCode(code errorCode) error {
+	if c.opt.Strict {
+		return c.failGoAway(code)
+	}
+	return c.violation(fault.KindProtocol, textProtocol)
+}
 
 // failStream is fail for a frame that belongs to a stream, which learns so.
 func (c *conn) failStream(s *strm) error {
@@ -55,7 +63,7 @@ func (c *conn) failStream(s *strm) error {
 // failGoAway ends the connection after a GOAWAY.
 func (c *conn) failGoAway(code errorCode) error {
 	c.writeGoAway(c.lastPeerID, code)
-	return c.fail()
+	return c.violation(fault.KindProtocol, textProtocol)
 }
 
 // flood ends the connection because the peer costs too much.

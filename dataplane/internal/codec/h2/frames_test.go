@@ -102,6 +102,7 @@ const (
 // Expectations are Envoy 1.40's.
 func TestServerViolations(t *testing.T) {
 	override := config.HTTP2Options{OverrideStreamError: true, AllowConnect: true}
+	strict := config.HTTP2Options{Strict: true}
 	small := config.HTTP2Options{MaxOutboundControl: 10, MaxEmptyInbound: 3, MaxPriorityPerStream: 5, MaxWindowUpdates: 2}
 	rep := func(n int, f func()) {
 		for range n {
@@ -186,6 +187,16 @@ func TestServerViolations(t *testing.T) {
 			streams: "remote reset " + detailRemoteReset, stats: "rx_reset=1"},
 		{name: "refused by the peer", send: func(r *raw) { r.request(1, false, post...); _ = r.WriteRSTStream(1, http2.ErrCodeRefusedStream) },
 			streams: "remote refused stream reset " + detailRemoteRefuse},
+
+		// Our strict mode.
+		{name: "strict: lower stream after a higher one", opt: strict, send: func(r *raw) { r.request(5, false, post...); r.request(3, true, get...) },
+			err: protocolError, wrote: "GOAWAY 5 PROTOCOL_ERROR"},
+		{name: "strict: ping on a stream", opt: strict, send: func(r *raw) { r.frame(framePing, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8) },
+			err: protocolError, wrote: "GOAWAY 0 PROTOCOL_ERROR"},
+		{name: "strict: connection window overflows", opt: strict, send: func(r *raw) { _ = r.WriteWindowUpdate(0, maxWindow) },
+			err: protocolError, wrote: "GOAWAY 0 FLOW_CONTROL_ERROR"},
+		{name: "strict: stream window overflows", opt: strict, send: func(r *raw) { r.request(1, false, post...); _ = r.WriteWindowUpdate(1, maxWindow) },
+			wrote: "RST 1 FLOW_CONTROL_ERROR", streams: "protocol error " + detailUnknown},
 
 		// Messages.
 		{name: "upper case", send: func(r *raw) { r.request(1, true, with(get, "X-A: b")...) }, err: protocolError, streams: detailInvalidField, stats: "rx_messaging_error=1"},
