@@ -25,6 +25,8 @@ type Config struct {
 	Stats   *stats.Local
 	Seed    [2]uint64           // of Rand
 	OnPanic func(recovered any) // called on the worker; nil re-panics
+	// ConnectionIDs numbers the connections of all workers; nil: of this one.
+	ConnectionIDs *atomic.Uint64
 }
 
 // Worker runs an event loop. See the package comment for who may call what.
@@ -37,11 +39,13 @@ type Worker struct {
 	system  System
 	stats   *stats.Local
 	onPanic func(any)
+	ids     *atomic.Uint64
 
 	// Owned by the worker.
 	Buffers buffer.Pool // blocks for every buffer on this worker
 	Headers header.Pool // maps for every stream on this worker
 	Rand    *rand.Rand
+	Pieces  [16][]byte // scratch for the pieces of one write
 	now     time.Time
 	slots   []slot // by file descriptor
 	gen     uint32
@@ -61,8 +65,11 @@ type slot struct {
 
 // NewWorker returns a worker; Run starts it.
 func NewWorker(c Config) *Worker {
+	if c.ConnectionIDs == nil {
+		c.ConnectionIDs = new(atomic.Uint64)
+	}
 	return &Worker{
-		index: c.Index, name: c.Name, clock: c.Clock, poller: c.Poller, system: c.System,
+		ids: c.ConnectionIDs, index: c.Index, name: c.Name, clock: c.Clock, poller: c.Poller, system: c.System,
 		stats: c.Stats, onPanic: c.OnPanic,
 		Rand: rand.New(rand.NewPCG(c.Seed[0], c.Seed[1])),
 		now:  c.Clock.Now(),
@@ -81,8 +88,15 @@ func (w *Worker) Now() time.Time { return w.now }
 // Clock returns the clock itself, for measuring inside of one turn.
 func (w *Worker) Clock() clock.Clock { return w.clock }
 
+// Poller returns what the worker waits with.
+func (w *Worker) Poller() Poller { return w.poller }
+
 // System returns the sockets.
 func (w *Worker) System() System { return w.system }
+
+// NextConnectionID returns a number that no other connection of the process
+// has, from 1.
+func (w *Worker) NextConnectionID() uint64 { return w.ids.Add(1) }
 
 // Stats returns the worker's slots of all statistics.
 func (w *Worker) Stats() *stats.Local { return w.stats }
