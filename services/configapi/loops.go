@@ -69,13 +69,14 @@ func (s *Server) poll() <-chan time.Time { return time.After(pollInterval) }
 func (s *Server) relayLoop(ctx context.Context, st *store.Store, conn *bus.Conn) {
 	wake := s.changed.subscribe()
 	defer s.changed.unsubscribe(wake)
-	failing, ensured := false, false
+	failing, ensured, session := false, false, uint64(0)
 	for ctx.Err() == nil {
 		n, err := 0, error(nil)
 		if conn.Connected() {
-			if !ensured {
+			// The server may have come back without its files.
+			if now := conn.NATS().Stats().Reconnects; !ensured || now != session {
 				err = conn.EnsureStream(ctx)
-				ensured = err == nil
+				ensured, session = err == nil, now
 			}
 			if err == nil {
 				n, err = st.Relay(ctx, s.cfg.Mesh, relayBatch, func(r *configv1.Revision) error {
