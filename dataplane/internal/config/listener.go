@@ -32,7 +32,9 @@ type Listener struct {
 	ListenerFilters   []ListenerFilter
 	FilterChains      []*FilterChain
 	DefaultChain      *FilterChain
-	AccessLogs        []any // accesslog.Logger
+	AccessLogs        []any  // accesslog.Logger
+	Direction         string // traffic_direction: "inbound", "outbound" or ""
+	Metadata          Metadata
 	Static            bool
 	Version           string // of the update that brought it
 	Hash              uint64 // of the message; equal hashes are equal listeners

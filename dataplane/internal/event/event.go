@@ -75,6 +75,8 @@ type ConnectOptions struct {
 type System interface {
 	// Read fills p; 0 bytes without an error is the end of the stream.
 	Read(fd int, p []byte) (int, syscall.Errno)
+	// Peek is Read without taking the bytes.
+	Peek(fd int, p []byte) (int, syscall.Errno)
 	// Write writes the pieces in order and returns how many bytes it took.
 	Write(fd int, pieces [][]byte) (int, syscall.Errno)
 	// Accept takes one connection of a listening socket.

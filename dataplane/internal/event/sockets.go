@@ -35,6 +35,15 @@ func (Sockets) Read(fd int, p []byte) (int, syscall.Errno) {
 	}
 }
 
+// Peek implements System.
+func (Sockets) Peek(fd int, p []byte) (int, syscall.Errno) {
+	n, _, err := unix.Recvfrom(fd, p, unix.MSG_PEEK)
+	if err != nil {
+		return 0, errnoOf(err)
+	}
+	return n, 0
+}
+
 // maxPieces is how many pieces one Write passes to the kernel.
 const maxPieces = 64
 

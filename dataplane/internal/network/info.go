@@ -1,6 +1,7 @@
 package network
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/hawser-mesh/hawser/dataplane/internal/address"
@@ -25,6 +26,12 @@ type Info struct {
 	Metadata map[string]map[string]any
 	// FilterState is what filters leave for each other; nil until used.
 	FilterState map[string]any
+	// Drain tells when the connection should end; nil: never.
+	Drain *Drain
+	// ListenerMetadata and ChainMetadata are static; nil without any.
+	ListenerMetadata, ChainMetadata map[string]map[string]any
+	// Direction of the listener: "inbound", "outbound" or "".
+	Direction string
 	// Handshake times; zero when there was none.
 	HandshakeDone time.Time
 	// Bytes moved on the wire.
@@ -51,4 +58,49 @@ type CertificateInfo struct {
 	NotBefore, NotAfter        time.Time
 	PEM                        string // URL-encoded, as XFCC's Cert
 	ChainPEM                   string // URL-encoded, as XFCC's Chain
+}
+
+// Drain tells whether connections should end because what they came in by is
+// going away: a listener that was removed or changed, a filter chain, the
+// server. It is shared; its methods may be called by any goroutine.
+type Drain struct {
+	parent *Drain
+	window time.Duration
+	grad   bool
+	start  atomic.Int64 // unix nanoseconds; 0: not draining
+}
+
+// NewDrain returns a Drain that also drains with its parent (nil: none). With
+// gradual, connections are asked to end with a probability that rises over the
+// window (--drain-strategy), else at once.
+func NewDrain(parent *Drain, window time.Duration, gradual bool) *Drain {
+	return &Drain{parent: parent, window: window, grad: gradual}
+}
+
+// Begin starts the drain; later calls change nothing.
+func (d *Drain) Begin(now time.Time) { d.start.CompareAndSwap(0, now.UnixNano()) }
+
+// End takes a drain back (admin POST /healthcheck/ok).
+func (d *Drain) End() { d.start.Store(0) }
+
+// Draining says whether a drain has begun.
+func (d *Drain) Draining() bool {
+	return d != nil && (d.start.Load() != 0 || d.parent.Draining())
+}
+
+// Close says whether a connection that could end now should; random decides
+// while a gradual drain is under way.
+func (d *Drain) Close(now time.Time, random uint64) bool {
+	if d == nil {
+		return false
+	}
+	start := d.start.Load()
+	if start == 0 {
+		return d.parent.Close(now, random)
+	}
+	if !d.grad || d.window <= 0 {
+		return true
+	}
+	elapsed := now.UnixNano() - start
+	return elapsed >= int64(d.window) || random%uint64(d.window) < uint64(max(elapsed, 0))
 }

@@ -229,6 +229,22 @@ func (k *Kernel) Read(fd int, p []byte) (int, syscall.Errno) {
 	return n, 0
 }
 
+// Peek implements event.System.
+func (k *Kernel) Peek(fd int, p []byte) (int, syscall.Errno) {
+	s := k.socks[fd]
+	switch {
+	case s == nil:
+		return 0, syscall.EBADF
+	case s.reset:
+		return 0, syscall.ECONNRESET
+	case len(s.in) == 0 && s.inEnd:
+		return 0, 0
+	case len(s.in) == 0:
+		return 0, syscall.EAGAIN
+	}
+	return copy(p, s.in), 0
+}
+
 // Write implements event.System.
 func (k *Kernel) Write(fd int, pieces [][]byte) (int, syscall.Errno) {
 	s := k.socks[fd]
