@@ -207,7 +207,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		fields   string
 	}{
 		"empty":         {"", codes.InvalidArgument, "manifest"},
-		"not yaml":      {"a: [", codes.InvalidArgument, "manifest"},
+		"not yaml":      {"a: [", codes.InvalidArgument, "line 1"},
 		"unknown kind":  {"apiVersion: v1\nkind: Pod\nmetadata: {name: p}", codes.InvalidArgument, "Pod/default/p: kind"},
 		"unknown field": {route + "{parent: 1, hostname: 2}", codes.InvalidArgument, "HTTPRoute/default/r: spec.hostname HTTPRoute/default/r: spec.parent"},
 		"wrong type":    {route + "{rules: 5}", codes.InvalidArgument, "HTTPRoute/default/r: spec.rules"},

@@ -9,6 +9,6 @@
 // Decode decodes, for ever. A spec is decoded strictly: an unknown field, a
 // wrong type or a value that is known but not supported is a violation.
 //
-// Limits: MaxManifest bytes, MaxResources resources in one change set,
-// MaxDepth levels of nesting.
+// Limits: MaxManifest bytes, 1 MiB a YAML document, MaxResources resources in
+// one change set, MaxDepth levels of nesting.
 package resource

@@ -23,8 +23,14 @@ const (
 	MaxResources = 10000
 	// MaxDepth bounds the nesting of a document.
 	MaxDepth = 64
-	// maxNodes bounds what aliases can blow a document up to.
-	maxNodes = 2_000_000
+	// maxDocument bounds one YAML document: reading YAML takes some hundred
+	// times its size.
+	maxDocument = 1 << 20
+	// maxNodes bounds what a manifest can be blown up to by aliases, and the
+	// memory of its values.
+	maxNodes = 1_000_000
+	// enough violations, parsing stops.
+	enough = 1000
 )
 
 // ErrTooLarge refuses a manifest for its size, before it is parsed.
@@ -58,6 +64,8 @@ type parser struct {
 	resources  []*configv1.Resource
 	violations Violations
 	nodes      int
+	// firstLine of the YAML document that is read.
+	firstLine int
 }
 
 func (p *parser) fail(line int, format string, args ...any) {
@@ -65,17 +73,48 @@ func (p *parser) fail(line int, format string, args ...any) {
 		Field: fmt.Sprintf("line %d", line), Message: fmt.Sprintf(format, args...)})
 }
 
+// yaml takes the documents one at a time. A line that starts with "---" is a
+// marker wherever it stands (YAML 1.2 section 9.1.2), so they can be told
+// apart without reading them.
 func (p *parser) yaml(manifest []byte) {
-	decoder := yaml.NewDecoder(bytes.NewReader(manifest))
+	line := 1
+	for len(manifest) > 0 && len(p.violations) < enough {
+		end, lines := documentEnd(manifest)
+		p.yamlDocument(manifest[:end], line)
+		manifest, line = manifest[end:], line+lines
+	}
+}
+
+// documentEnd finds where the next document starts, and the lines before.
+func documentEnd(manifest []byte) (end, lines int) {
 	for {
+		next := bytes.IndexByte(manifest[end:], '\n')
+		if next < 0 {
+			return len(manifest), lines
+		}
+		end, lines = end+next+1, lines+1
+		rest := manifest[end:]
+		if bytes.HasPrefix(rest, []byte("---")) && (len(rest) == 3 || bytes.IndexByte([]byte(" \t\r\n"), rest[3]) >= 0) {
+			return end, lines
+		}
+	}
+}
+
+func (p *parser) yamlDocument(text []byte, line int) {
+	if len(text) > maxDocument {
+		p.fail(line, "the document has %d bytes, at most %d are allowed", len(text), maxDocument)
+		return
+	}
+	p.firstLine = line
+	// More than one value: a "..." ends a document too.
+	for decoder := yaml.NewDecoder(bytes.NewReader(text)); ; {
 		var document yaml.Node
 		err := decoder.Decode(&document)
 		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {
-			p.violations = append(p.violations, Violation{
-				Field: "manifest", Message: "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")})
+			p.fail(line, "not YAML: %s", relocate(err, line))
 			return
 		}
 		if len(document.Content) == 0 || document.Content[0].Tag == "!!null" {
@@ -84,21 +123,36 @@ func (p *parser) yaml(manifest []byte) {
 		before := len(p.violations)
 		value := p.value(document.Content[0], 0)
 		if len(p.violations) == before {
-			p.document(value, document.Content[0].Line)
+			p.document(value, p.line(document.Content[0]))
 		}
 	}
 }
+
+// relocate turns the line that a YAML error names within its document into
+// that of the manifest.
+func relocate(err error, first int) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	var n int
+	if _, err := fmt.Sscanf(text, "line %d:", &n); err != nil {
+		return text
+	}
+	_, rest, _ := strings.Cut(text, ": ")
+	return fmt.Sprintf("line %d: %s", first+n-1, rest)
+}
+
+// line is where a node stands in the manifest.
+func (p *parser) line(n *yaml.Node) int { return p.firstLine + n.Line - 1 }
 
 // value turns a YAML node into the values of encoding/json.
 func (p *parser) value(n *yaml.Node, depth int) any {
 	if p.nodes++; p.nodes > maxNodes {
 		if p.nodes == maxNodes+1 {
-			p.fail(n.Line, "more than %d values", maxNodes)
+			p.fail(p.line(n), "more than %d values", maxNodes)
 		}
 		return nil
 	}
 	if depth > MaxDepth {
-		p.fail(n.Line, "nested deeper than %d levels", MaxDepth)
+		p.fail(p.line(n), "nested deeper than %d levels", MaxDepth)
 		return nil
 	}
 	switch n.Kind {
@@ -122,15 +176,15 @@ func (p *parser) mapping(n *yaml.Node, depth int) any {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		if key.Kind != yaml.ScalarNode {
-			p.fail(key.Line, "a key must be a string")
+			p.fail(p.line(key), "a key must be a string")
 			continue
 		}
 		if key.Tag == "!!merge" {
-			p.fail(key.Line, "merge keys (<<) are not supported")
+			p.fail(p.line(key), "merge keys (<<) are not supported")
 			continue
 		}
 		if _, double := object[key.Value]; double {
-			p.fail(key.Line, "key %q is there twice", key.Value)
+			p.fail(p.line(key), "key %q is there twice", key.Value)
 			continue
 		}
 		object[key.Value] = p.value(n.Content[i+1], depth+1)
@@ -141,33 +195,33 @@ func (p *parser) mapping(n *yaml.Node, depth int) any {
 func (p *parser) scalar(n *yaml.Node) any {
 	var v any
 	if err := n.Decode(&v); err != nil {
-		p.fail(n.Line, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		p.fail(p.line(n), "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 		return nil
 	}
 	switch v := v.(type) {
 	case nil, bool, string:
 		return v
 	case int:
-		return p.number(n.Line, float64(v), int64(float64(v)) == int64(v), n.Value)
+		return p.number(func() int { return p.line(n) }, float64(v), int64(float64(v)) == int64(v), n.Value)
 	case int64:
-		return p.number(n.Line, float64(v), int64(float64(v)) == v, n.Value)
+		return p.number(func() int { return p.line(n) }, float64(v), int64(float64(v)) == v, n.Value)
 	case uint64:
-		return p.number(n.Line, float64(v), uint64(float64(v)) == v, n.Value)
+		return p.number(func() int { return p.line(n) }, float64(v), uint64(float64(v)) == v, n.Value)
 	case float64:
-		return p.number(n.Line, v, true, n.Value)
+		return p.number(func() int { return p.line(n) }, v, true, n.Value)
 	case time.Time:
 		// A date is a string here, as in JSON.
 		return n.Value
 	default:
-		p.fail(n.Line, "%s values are not supported", n.Tag)
+		p.fail(p.line(n), "%s values are not supported", n.Tag)
 		return nil
 	}
 }
 
 // number takes what JSON can hold.
-func (p *parser) number(line int, f float64, exact bool, text string) any {
+func (p *parser) number(line func() int, f float64, exact bool, text string) any {
 	if !exact || math.IsInf(f, 0) || math.IsNaN(f) {
-		p.fail(line, "the number %s cannot be kept exactly; quote it if it is text", text)
+		p.fail(line(), "the number %s cannot be kept exactly; quote it if it is text", text)
 		return nil
 	}
 	return f
@@ -177,7 +231,7 @@ func (p *parser) json(manifest []byte) {
 	decoder := json.NewDecoder(bytes.NewReader(manifest))
 	decoder.UseNumber()
 	line := func() int { return 1 + bytes.Count(manifest[:decoder.InputOffset()], []byte("\n")) }
-	for {
+	for len(p.violations) < enough {
 		value, err := p.jsonValue(decoder, line, 0)
 		if errors.Is(err, io.EOF) {
 			return
@@ -209,7 +263,7 @@ func (p *parser) jsonValue(d *json.Decoder, line func() int, depth int) (any, er
 	case json.Number:
 		f, err := token.Float64()
 		whole, notInt := token.Int64()
-		return p.number(line(), f, err == nil && (notInt != nil || int64(f) == whole), token.String()), nil
+		return p.number(line, f, err == nil && (notInt != nil || int64(f) == whole), token.String()), nil
 	case json.Delim:
 		if token == '[' {
 			return p.jsonList(d, line, depth)

@@ -112,8 +112,11 @@ func TestEveryViolationHasItsPath(t *testing.T) {
 		manifest string
 		want     []string
 	}{
-		"not yaml":        {"a: [", []string{"manifest: not YAML"}},
+		"not yaml":        {"a: [", []string{"line 1: not YAML"}},
 		"not json":        {`{"kind": }`, []string{"line 1: not JSON"}},
+		"not yaml later":  {"kind: List\nitems: []\n---\na: b\nc: [\n", []string{"line 3: not YAML: line 5"}},
+		"line of a later": {"kind: List\nitems: []\n---\na: b\na: c\n", []string{`line 5: key "a" is there twice`}},
+		"large document":  {"a: " + strings.Repeat("b", maxDocument), []string{"line 1: the document has"}},
 		"text":            {"hello", []string{"line 1: expected an object"}},
 		"duplicate key":   {"kind: Service\nkind: Gateway\n", []string{`line 2: key "kind" is there twice`}},
 		"json twice":      {`{"kind":"Service","kind":"Gateway"}`, []string{`key "kind" is there twice`}},
