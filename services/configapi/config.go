@@ -40,10 +40,10 @@ type Config struct {
 	LogLevel string `json:"logLevel"`
 
 	// Bus is the NATS server of this process; NATS is then not used.
-	Bus *bus.Server
-	Log *slog.Logger
+	Bus *bus.Server  `json:"-"`
+	Log *slog.Logger `json:"-"`
 	// Now is the clock. Default time.Now.
-	Now func() time.Time
+	Now func() time.Time `json:"-"`
 }
 
 // StoreConfig says where the truth is.

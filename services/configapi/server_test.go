@@ -3,7 +3,6 @@ package configapi
 import (
 	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,7 +20,7 @@ import (
 	"github.com/hawser-mesh/hawser/services/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func pgMain(m *testing.M) int { return pgtest.Main(m) }
 
 const adminToken = "test-admin-token-0123456789"
 
