@@ -1,0 +1,118 @@
+package h1
+
+import "bytes"
+
+// Classes of bytes.
+const (
+	tokenByte  = 1 << iota // RFC 9110 section 5.6.2: tchar
+	valueByte              // field values: VCHAR, SP, HTAB and 0x80 to 0xff
+	targetByte             // request targets: VCHAR
+	upperByte              // A to Z
+)
+
+var class = buildClasses()
+
+func buildClasses() (t [256]byte) {
+	for c := range 256 {
+		switch {
+		case c >= 0x80, c == '\t', c == ' ':
+			t[c] |= valueByte
+		case c > ' ' && c < 0x7f:
+			t[c] |= valueByte | targetByte
+		}
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(c)) >= 0 && c != 0 {
+			t[c] |= tokenByte
+		}
+		if c >= 'A' && c <= 'Z' {
+			t[c] |= upperByte
+		}
+	}
+	return t
+}
+
+func all(b []byte, want byte) bool {
+	for _, c := range b {
+		if class[c]&want == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// trim removes spaces, tabs and CRs from both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// methods are those that Envoy's parser knows; others need
+// allow_custom_methods.
+var methods = map[string]bool{
+	"ACL": true, "BIND": true, "CHECKOUT": true, "CONNECT": true, "COPY": true, "DELETE": true,
+	"GET": true, "HEAD": true, "LINK": true, "LOCK": true, "MERGE": true, "MKACTIVITY": true,
+	"MKCALENDAR": true, "MKCOL": true, "MOVE": true, "MSEARCH": true, "NOTIFY": true,
+	"OPTIONS": true, "PATCH": true, "POST": true, "PROPFIND": true, "PROPPATCH": true,
+	"PURGE": true, "PUT": true, "QUERY": true, "REBIND": true, "REPORT": true, "SEARCH": true,
+	"SOURCE": true, "SUBSCRIBE": true, "TRACE": true, "UNBIND": true, "UNLINK": true,
+	"UNLOCK": true, "UNSUBSCRIBE": true,
+}
+
+func validMethod(m []byte, custom bool) bool {
+	switch string(m) {
+	case "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH":
+		return true
+	}
+	return methods[string(m)] || custom && len(m) > 0 && all(m, tokenByte)
+}
+
+// parseLength parses a Content-Length: digits only (RFC 9110 section 8.6).
+func parseLength(v string) (uint64, bool) {
+	if v == "" || len(v) > 19 {
+		// Nineteen digits fit into 64 bits; longer ones are refused unless they
+		// are zeros, which nobody sends.
+		for len(v) > 19 && v[0] == '0' {
+			v = v[1:]
+		}
+		if v == "" || len(v) > 19 {
+			return 0, false
+		}
+	}
+	var n uint64
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(v[i]-'0')
+	}
+	return n, n <= 1<<63-1
+}
+
+// splitWords splits a start line at runs of spaces, tabs and CRs into two words
+// and the rest.
+func splitWords(line []byte) (a, b, rest []byte) {
+	i := 0
+	word := func() []byte {
+		from := i
+		for i < len(line) && line[i] != ' ' && line[i] != '\t' && line[i] != '\r' {
+			i++
+		}
+		w := line[from:i]
+		for i < len(line) && (line[i] == ' ' || line[i] == '\t' || line[i] == '\r') {
+			i++
+		}
+		return w
+	}
+	a = word()
+	b = word()
+	return a, b, trim(line[i:])
+}
+
+// isVersion says whether v is "HTTP/" and two digits with a dot.
+func isVersion(v []byte) bool {
+	return len(v) == 8 && string(v[:5]) == "HTTP/" && v[5] >= '0' && v[5] <= '9' && v[6] == '.' && v[7] >= '0' && v[7] <= '9'
+}
