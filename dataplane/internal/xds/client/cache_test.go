@@ -52,7 +52,7 @@ func TestLastGoodConfiguration(t *testing.T) {
 				t.Fatalf("from the disk: %s; %s; %d", cds, eds, other.updates)
 			}
 			w.wantStats("cds.update_success=0")
-			time.Sleep(time.Second)
+			w.sleep(time.Second)
 			if delta {
 				w.want("cds n a=v2 c=v1 node", "eds n +[a zz] a=ve")
 				w.srv.last().update(Cluster, "1", []string{"a"})

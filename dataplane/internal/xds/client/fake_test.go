@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -258,6 +259,13 @@ func newWorld(t *testing.T, c Config) *world {
 // do runs f on the loop and waits until everything is at rest.
 func (w *world) do(f func()) {
 	w.loop.Post(f)
+	synctest.Wait()
+}
+
+// sleep lets time pass and waits for what it brings.
+func (w *world) sleep(d time.Duration) {
+	w.do(func() {}) // what the test has looked at was before
+	time.Sleep(d)
 	synctest.Wait()
 }
 

@@ -256,8 +256,7 @@ func modelRun(t *testing.T, seed uint64, delta bool) {
 			}
 		case 5:
 			x.s.fail()
-			time.Sleep(40 * time.Second)
-			synctest.Wait()
+			w.sleep(40 * time.Second)
 			x = m.attach(w.srv.last())
 		case 6:
 			w.do(func() { resumes = append(resumes, w.m.Pause(url)) })

@@ -70,6 +70,7 @@ func TestNack(t *testing.T) {
 				}
 			}
 			send("1", "a=1")
+			synctest.Wait()
 			h.refuse["bad"] = "lb_policy: value 99 is not known"
 			h.refuse["worse"] = "name: must not be empty"
 			w.srv.requests(t)
@@ -96,7 +97,7 @@ func TestNack(t *testing.T) {
 			if delta {
 				// The server hears what is in force, not what was refused.
 				s.fail()
-				time.Sleep(time.Second)
+				w.sleep(time.Second)
 				w.want("cds n a=v2 node")
 			}
 		})
@@ -146,7 +147,7 @@ func TestDelta(t *testing.T) {
 		}
 		s.fail()
 		w.wantStats("control_plane.connected_state=1") // not handled yet
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		w.want("cds n b=v1 node", "eds n +[c d] d=v1")
 		w.wantStats("control_plane.connected_state=1 cds.update_failure=1")
 		w.do(sub.Close)
@@ -167,7 +168,7 @@ func TestOrderAndVersionsAfterReconnect(t *testing.T) {
 		s.respond(Listener, "7", "x", "l=1")
 		w.want("lds v7 nx []")
 		s.fail()
-		time.Sleep(time.Second)
+		w.sleep(time.Second)
 		w.want("cds v n [] node", "eds v n [e]", "lds v7 n []", "rds v n [r]")
 	})
 }
@@ -180,7 +181,7 @@ func TestBackOff(t *testing.T) {
 			w.srv.last().fail()
 			synctest.Wait()
 			w.wantStats("control_plane.connected_state=0")
-			time.Sleep(limit)
+			w.sleep(limit)
 			synctest.Wait()
 			if n := len(w.srv.streams); n != i+2 {
 				t.Fatalf("attempt %d: %d streams after %v", i, n, limit)
@@ -190,7 +191,7 @@ func TestBackOff(t *testing.T) {
 		w.srv.last().respond(Cluster, "1", "1")
 		synctest.Wait()
 		w.srv.last().fail()
-		time.Sleep(DefaultBackOffBase)
+		w.sleep(DefaultBackOffBase)
 		synctest.Wait()
 		if n := len(w.srv.streams); n != 14 {
 			t.Fatalf("a message must reset the back-off: %d streams", n)
@@ -204,7 +205,7 @@ func TestFetchTimeout(t *testing.T) {
 		w.subscribe(SubscriptionConfig{TypeURL: Cluster, Handler: slow, FetchTimeout: 15 * time.Second})
 		w.subscribe(SubscriptionConfig{TypeURL: Listener, Handler: quick, FetchTimeout: 15 * time.Second})
 		w.srv.last().respond(Listener, "1", "1")
-		time.Sleep(15 * time.Second)
+		w.sleep(15 * time.Second)
 		synctest.Wait()
 		if slow.timeouts != 1 || quick.timeouts != 0 || quick.updates != 1 {
 			t.Fatalf("%d %d %d", slow.timeouts, quick.timeouts, quick.updates)
@@ -268,19 +269,19 @@ func TestTTL(t *testing.T) {
 			{Name: "b", Version: "1", Resource: resource(Cluster, "b", "1"), Ttl: durationpb.New(10 * time.Second)},
 			{Name: "c", Version: "1", Resource: resource(Cluster, "c", "1")},
 		}})
-		time.Sleep(9 * time.Second)
+		w.sleep(9 * time.Second)
 		s.message(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: Cluster, Nonce: "2", Resources: []*discoveryv3.Resource{
 			{Name: "a", Ttl: durationpb.New(10 * time.Second)}}})
 		synctest.Wait()
 		if h.updates != 2 || h.String() != "a=1 b=1 c=1" {
 			t.Fatalf("%d updates, %s", h.updates, h)
 		}
-		time.Sleep(2 * time.Second)
+		w.sleep(2 * time.Second)
 		synctest.Wait()
 		if h.String() != "a=1 c=1" {
 			t.Fatalf("b must have expired: %s", h)
 		}
-		time.Sleep(10 * time.Second)
+		w.sleep(10 * time.Second)
 		synctest.Wait()
 		if h.String() != "c=1" {
 			t.Fatalf("a must have expired: %s", h)
@@ -297,7 +298,7 @@ func TestRateLimit(t *testing.T) {
 			t.Fatalf("%q", got)
 		}
 		w.wantStats("control_plane.rate_limit_enforced=1 control_plane.pending_requests=1")
-		time.Sleep(1100 * time.Millisecond)
+		w.sleep(1100 * time.Millisecond)
 		w.want("rds v n [r]")
 		w.wantStats("control_plane.pending_requests=0")
 	})
