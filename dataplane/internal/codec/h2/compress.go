@@ -147,14 +147,20 @@ func appendInt(dst []byte, first byte, prefix uint, v uint64) []byte {
 	return append(dst, byte(v))
 }
 
+// hashField tells most lines apart by their lengths and ends; find compares
+// the rest.
 func hashField(name, value string) uint32 {
-	h := uint32(2166136261)
-	for i := range len(name) {
-		h = (h ^ uint32(name[i])) * 16777619
+	h := uint32(2166136261) ^ uint32(len(name))<<16 ^ uint32(len(value))
+	h = hashEnds(h, name)
+	return hashEnds(h, value)
+}
+
+func hashEnds(h uint32, s string) uint32 {
+	for i := range min(len(s), 4) {
+		h = (h ^ uint32(s[i])) * 16777619
 	}
-	h = (h ^ 0xff) * 16777619
-	for i := range len(value) {
-		h = (h ^ uint32(value[i])) * 16777619
+	for i := max(len(s)-4, 4); i < len(s); i++ {
+		h = (h ^ uint32(s[i])) * 16777619
 	}
 	return h
 }
