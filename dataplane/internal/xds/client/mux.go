@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // Config is what a Mux is made of.
@@ -99,6 +100,9 @@ type ack struct {
 type known struct {
 	version string
 	expiry  *Timer
+	// message is kept for types that are asked for by name: a control plane
+	// need not send again what a second subscription asks for.
+	message *anypb.Any
 }
 
 // New returns a Mux. The stream is opened by the first subscription, or by
@@ -360,6 +364,9 @@ func (t *typeState) learn(r *Resource) {
 		t.known[r.Name] = k
 	}
 	k.version = r.Version
+	if !t.whole {
+		k.message = r.Message
+	}
 	t.renew(r.Name, k, r.TTL)
 	c := *r
 	if !t.m.cfg.Delta {

@@ -304,6 +304,38 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
+// TestSecondSubscription: what one subscription has got, another of the same
+// name gets without the server.
+func TestSecondSubscription(t *testing.T) {
+	for _, delta := range []bool{false, true} {
+		run(t, Config{Delta: delta}, func(t *testing.T, w *world) {
+			one, two := newTable(Endpoints), newTable(Endpoints)
+			first := w.subscribe(SubscriptionConfig{TypeURL: Endpoints, Names: []string{"a", "b"}, Handler: one})
+			if delta {
+				w.srv.last().update(Endpoints, "1", nil, "a=1", "b=1")
+			} else {
+				w.srv.last().respond(Endpoints, "1", "1", "a=1", "b=1")
+			}
+			w.srv.requests(t)
+			second := w.subscribe(SubscriptionConfig{TypeURL: Endpoints, Names: []string{"a"}, Handler: two})
+			if two.String() != "a=1" || !two.cached || one.updates != 1 {
+				t.Fatalf("%s, %d", two, one.updates)
+			}
+			w.wantStats("eds.update_success=1")
+			w.do(func() { second.SetNames([]string{"b"}) })
+			if two.String() != "a=1 b=1" {
+				t.Fatalf("after another name: %s", two)
+			}
+			w.do(first.Close)
+			third := newTable(Endpoints)
+			w.subscribe(SubscriptionConfig{TypeURL: Endpoints, Names: []string{"a"}, Handler: third})
+			if third.updates != 0 {
+				t.Fatal("nobody had subscribed to it any more")
+			}
+		})
+	}
+}
+
 func TestOneTypeStream(t *testing.T) {
 	run(t, Config{Type: Endpoints}, func(t *testing.T, w *world) {
 		h := newTable(Endpoints)

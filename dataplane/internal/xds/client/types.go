@@ -74,7 +74,8 @@ type Update struct {
 	Whole   bool
 	Added   []Resource
 	Removed []string
-	// Cached says that the update is from the disk, not from a control plane.
+	// Cached says that the update is from the disk, or was got by another
+	// subscription before; not from the control plane just now.
 	Cached bool
 }
 
@@ -88,7 +89,7 @@ type Rejected struct {
 // Handler takes the resources of a subscription. It is called on the Loop.
 type Handler interface {
 	// OnUpdate applies an update and returns what it refuses; the rest is in
-	// force. The messages belong to the handler.
+	// force. Nobody changes the messages.
 	OnUpdate(u *Update) []Rejected
 	// OnFetchTimeout: initial_fetch_timeout is over and nothing has come; go on
 	// without. An update may still follow.

@@ -34,7 +34,24 @@ func (m *Mux) Subscribe(c SubscriptionConfig) (Subscription, error) {
 	}
 	m.Start()
 	m.kick()
+	m.cfg.Loop.Post(w.fromMemory)
 	return w, nil
+}
+
+// fromMemory gives a new subscription what another one has got already.
+func (w *watch) fromMemory() {
+	if w.closed || w.names == nil {
+		return
+	}
+	u := &Update{Version: w.t.version, Cached: true}
+	for n := range w.names {
+		if k := w.t.known[n]; k != nil && k.message != nil {
+			u.Added = append(u.Added, Resource{Name: n, Version: k.version, Message: k.message})
+		}
+	}
+	if len(u.Added) > 0 && !w.received {
+		w.update(u)
+	}
 }
 
 func nameSet(names []string) map[string]bool {
@@ -58,6 +75,13 @@ func (w *watch) SetNames(names []string) {
 	w.t.drop(old)
 	w.t.dirty = true
 	w.t.m.kick()
+	for n := range w.names {
+		if !old[n] && w.t.known[n] != nil && w.t.known[n].message != nil {
+			w.received = false // something is there for the new names
+			w.t.m.cfg.Loop.Post(w.fromMemory)
+			break
+		}
+	}
 }
 
 // Close implements Subscription.
@@ -141,7 +165,7 @@ func (w *watch) fromCache() bool {
 	bad := rejectedNames(w.update(u))
 	for _, r := range u.Added {
 		if !bad[r.Name] {
-			k := &known{version: r.Version}
+			k := &known{version: r.Version, message: r.Message}
 			w.t.known[r.Name] = k
 			w.t.renew(r.Name, k, r.TTL)
 		}
