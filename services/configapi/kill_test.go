@@ -130,6 +130,7 @@ func TestKilledWhileWriting(t *testing.T) {
 					}
 					if count.Add(1) == 40 {
 						_ = p.cmd.Process.Kill()
+						_ = p.conn.Close() // ends the calls that wait for it
 					}
 				}
 			})
