@@ -84,3 +84,32 @@ func TestREST(t *testing.T) {
 		t.Errorf("delete: %d %s", code, body)
 	}
 }
+
+func TestRESTHeartbeatAndWatch(t *testing.T) {
+	h := start(t, Config{})
+	body := `{"workload": {"apiVersion": "hawser.dev/v1", "kind": "Workload", "metadata": {"name": "w"}, "spec": {"address": "10.0.0.1", "ttl": "60s"}}}`
+	path := "/v1/namespaces/default/Workload/w:heartbeat"
+	if code, body, _ := h.rest("POST", path, "application/json", body); code != 200 || !strings.Contains(body, `"revision":"1"`) {
+		t.Fatalf("%d %s", code, body)
+	}
+	if code, body, _ := h.rest("POST", path, "application/json", `{}`); code != 200 || !strings.Contains(body, "expireTime") {
+		t.Fatalf("%d %s", code, body)
+	}
+	h.apply(workload(1) + "---\n" + strings.Replace(workload(2), "name: w", "name: x", 1))
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+h.server.HTTPAddr()+"/v1/watch?fromRevision=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+adminToken)
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var event struct {
+		Result struct{ Revision struct{ Number string } }
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&event); err != nil || event.Result.Revision.Number != "2" {
+		t.Errorf("%v, %v", event, err)
+	}
+}

@@ -29,6 +29,10 @@ func Decode(r *configv1.Resource) (proto.Message, Violations) {
 }
 
 func unknownKind(name string) string {
+	switch name {
+	case "GatewayClass", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "ReferenceGrant", "BackendTLSPolicy", "ListenerSet", "ConfigMap", "Secret", "Namespace":
+		return fmt.Sprintf("kind %q is not supported (supported: %s)", name, strings.Join(Kinds(), ", "))
+	}
 	return fmt.Sprintf("unknown kind %q (known: %s)", name, strings.Join(Kinds(), ", "))
 }
 

@@ -121,6 +121,7 @@ func TestEveryViolationHasItsPath(t *testing.T) {
 		"duplicate key":   {"kind: Service\nkind: Gateway\n", []string{`line 2: key "kind" is there twice`}},
 		"json twice":      {`{"kind":"Service","kind":"Gateway"}`, []string{`key "kind" is there twice`}},
 		"unknown kind":    {replace("kind: Workload", "kind: Pod"), []string{`Pod/default/cart-1: kind: unknown kind "Pod"`}},
+		"kind not yet":    {replace("kind: Workload", "kind: GRPCRoute"), []string{`GRPCRoute/default/cart-1: kind: kind "GRPCRoute" is not supported`}},
 		"api version":     {replace("gateway.networking.k8s.io/v1", "v1"), []string{`Gateway/default/edge: apiVersion: "v1" has no Gateway`}},
 		"no name":         {replace("name: cart-1, ", ""), []string{"resource: metadata.name: is missing"}},
 		"unknown field":   {replace("hostnames:", "hostname:"), []string{`HTTPRoute/default/shop: spec.hostname: unknown field (did you mean "hostnames"?)`}},
