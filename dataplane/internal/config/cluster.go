@@ -37,6 +37,7 @@ type Cluster struct {
 	StatName             string // alt_stat_name, or Name
 	Discovery            Discovery
 	EDSName              string // eds_cluster_config.service_name, or Name
+	EDSSource            *Source
 	ConnectTimeout       time.Duration
 	BufferLimit          uint32
 	Assignment           *Assignment // STATIC and DNS
