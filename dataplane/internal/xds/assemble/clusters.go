@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -54,6 +56,7 @@ type Clusters struct {
 	resume  func() // of CDS, while clusters warm
 	seen    bool   // the first update has come, or will not
 	started bool   // Initialized was called
+	version string // of the last update of which something was applied
 }
 
 // cluster is one cluster of CDS, or a static one with EDS.
@@ -70,6 +73,7 @@ type version struct {
 	config  *config.Cluster
 	sub     client.Subscription
 	given   bool // the manager has it
+	updated time.Time
 }
 
 // NewClusters returns the handler.
@@ -111,6 +115,9 @@ func (h *Clusters) OnUpdate(u *client.Update) []client.Rejected {
 	for _, name := range u.Removed {
 		h.remove(name)
 	}
+	if len(bad) < len(u.Added) || len(bad) == 0 {
+		h.version = u.Version
+	}
 	h.check()
 	return bad
 }
@@ -145,7 +152,7 @@ func (h *Clusters) warm(c *config.Cluster) error {
 	if e == nil {
 		e = &cluster{owner: h, name: c.Name}
 	}
-	v := &version{cluster: e, config: c}
+	v := &version{cluster: e, config: c, updated: time.Now()}
 	var src client.Source
 	if c.Discovery == config.EDS {
 		var err error
@@ -327,4 +334,38 @@ func (h *Clusters) log(format string, args ...any) {
 	if h.cfg.Log != nil {
 		h.cfg.Log(fmt.Sprintf(format, args...))
 	}
+}
+
+// ClusterStatus is one cluster in a dump.
+type ClusterStatus struct {
+	Config  *config.Cluster
+	Updated time.Time
+}
+
+// ClustersDump is what /config_dump shows, each list by name.
+type ClustersDump struct {
+	Version                 string // of the last update of which something was applied
+	Static, Active, Warming []ClusterStatus
+}
+
+// Dump returns the state of all clusters.
+func (h *Clusters) Dump() ClustersDump {
+	d := ClustersDump{Version: h.version}
+	for _, e := range h.byName {
+		if v := e.next; v != nil && !h.static[e.name] {
+			d.Warming = append(d.Warming, ClusterStatus{v.config, v.updated})
+		}
+		v := e.active
+		switch {
+		case h.static[e.name]:
+			v = e.latest()
+			d.Static = append(d.Static, ClusterStatus{v.config, v.updated})
+		case v != nil:
+			d.Active = append(d.Active, ClusterStatus{v.config, v.updated})
+		}
+	}
+	for _, list := range [][]ClusterStatus{d.Static, d.Active, d.Warming} {
+		slices.SortFunc(list, func(a, b ClusterStatus) int { return strings.Compare(a.Config.Name, b.Config.Name) })
+	}
+	return d
 }

@@ -120,6 +120,13 @@ func TestClustersWarm(t *testing.T) {
 	w.update(t, &client.Update{Removed: []string{"b"}})
 	w.want(t, "remove b", "renamed", 0, 0)
 
+	w.update(t, &client.Update{Version: "9", Added: []client.Resource{res("d", "eds d")}})
+	if d := w.Dump(); d.Version != "9" || len(d.Active) != 1 || len(d.Warming) != 1 || d.Warming[0].Config.Name != "d" {
+		t.Fatalf("%+v", d)
+	}
+	w.update(t, &client.Update{Removed: []string{"d"}})
+	w.m.took()
+
 	// Time is up for the endpoints.
 	w.m.slow = false
 	w.update(t, update(res("c", "eds c")))

@@ -2,7 +2,9 @@ package assemble
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -41,10 +43,19 @@ type Listeners struct {
 	warming int
 	seen    bool
 	started bool
+	version string // of the last update that was accepted as a whole
+	failed  map[string]*ListenerFailure
 }
 
 type listenerEntry struct {
 	active, next *listenerVersion
+}
+
+// ListenerFailure is the last update of a listener when it was refused.
+type ListenerFailure struct {
+	Message *anypb.Any
+	Time    time.Time
+	Err     error
 }
 
 // listenerVersion is one configuration of a listener.
@@ -54,11 +65,12 @@ type listenerVersion struct {
 	routes  []*RouteHandle
 	missing int
 	stops   []func()
+	updated time.Time
 }
 
 // NewListeners returns the handler.
 func NewListeners(c ListenersConfig) *Listeners {
-	return &Listeners{cfg: c, static: map[string]bool{}, byName: map[string]*listenerEntry{}}
+	return &Listeners{cfg: c, static: map[string]bool{}, byName: map[string]*listenerEntry{}, failed: map[string]*ListenerFailure{}}
 }
 
 // AddStatic adds a listener of the bootstrap, which LDS cannot change.
@@ -94,9 +106,14 @@ func (h *Listeners) OnUpdate(u *client.Update) []client.Rejected {
 	}
 	for i := range u.Added {
 		r := &u.Added[i]
+		delete(h.failed, r.Name)
 		if err := h.add(r); err != nil {
+			h.failed[r.Name] = &ListenerFailure{r.Message, time.Now(), err}
 			bad = append(bad, client.Rejected{Name: r.Name, Err: err})
 		}
+	}
+	if len(bad) == 0 {
+		h.version = u.Version
 	}
 	h.check()
 	return bad
@@ -141,7 +158,7 @@ func (h *Listeners) warm(c *config.Listener, routes []*RouteHandle) error {
 		h.byName[c.Name] = e
 	}
 	h.giveUp(e)
-	v := &listenerVersion{owner: h, config: c, routes: routes, missing: 1}
+	v := &listenerVersion{owner: h, config: c, routes: routes, missing: 1, updated: time.Now()}
 	e.next = v
 	for _, r := range routes {
 		v.missing++
@@ -200,6 +217,7 @@ func (h *Listeners) giveUp(e *listenerEntry) {
 }
 
 func (h *Listeners) remove(name string) {
+	delete(h.failed, name)
 	e := h.byName[name]
 	if e == nil || h.static[name] {
 		return
@@ -212,15 +230,42 @@ func (h *Listeners) remove(name string) {
 	}
 }
 
-// WarmingConfigs returns the listeners that warm (/config_dump).
-func (h *Listeners) WarmingConfigs() []*config.Listener {
-	var out []*config.Listener
-	for _, e := range h.byName {
-		if e.next != nil {
-			out = append(out, e.next.config)
+// ListenerStatus is one listener in a dump.
+type ListenerStatus struct {
+	Name                          string
+	Static                        bool
+	Active, Warming               *config.Listener // nil: there is none
+	ActiveUpdated, WarmingUpdated time.Time
+	Failure                       *ListenerFailure
+}
+
+// ListenersDump is what /config_dump shows, by name. What drains is the
+// manager's to know.
+type ListenersDump struct {
+	Version   string // of the last update that was accepted as a whole
+	Listeners []ListenerStatus
+}
+
+// Dump returns the state of all listeners.
+func (h *Listeners) Dump() ListenersDump {
+	d := ListenersDump{Version: h.version}
+	for name, e := range h.byName {
+		s := ListenerStatus{Name: name, Static: h.static[name], Failure: h.failed[name]}
+		if v := e.active; v != nil {
+			s.Active, s.ActiveUpdated = v.config, v.updated
+		}
+		if v := e.next; v != nil {
+			s.Warming, s.WarmingUpdated = v.config, v.updated
+		}
+		d.Listeners = append(d.Listeners, s)
+	}
+	for name, f := range h.failed {
+		if h.byName[name] == nil {
+			d.Listeners = append(d.Listeners, ListenerStatus{Name: name, Failure: f})
 		}
 	}
-	return out
+	slices.SortFunc(d.Listeners, func(a, b ListenerStatus) int { return strings.Compare(a.Name, b.Name) })
+	return d
 }
 
 func (h *Listeners) count(d int) {

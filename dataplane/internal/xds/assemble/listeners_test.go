@@ -79,7 +79,7 @@ func TestListenersWaitForRoutes(t *testing.T) {
 	w.want(t, "update plain", "r1 r2", 1)
 	w.ads.send("r1", "v1")
 	w.want(t, "", "r1 r2", 1)
-	if w.initialized != 0 || len(w.WarmingConfigs()) != 1 {
+	if d := w.Dump(); w.initialized != 0 || d.Listeners[0].Warming == nil || d.Listeners[0].Active != nil || d.Listeners[1].Active == nil {
 		t.Fatal("a route configuration is missing")
 	}
 	w.ads.send("r2", "v1")
@@ -139,6 +139,15 @@ func TestListenersRefused(t *testing.T) {
 	w.update(t, update(res("good", "y")), 1)
 	if w.byName["good"].active.config.Hash == 0 {
 		t.Fatal("the good version is lost")
+	}
+	d := w.Dump()
+	if d.Version != "" || len(d.Listeners) != 4 || d.Listeners[2].Name != "good" || d.Listeners[2].Failure == nil || d.Listeners[2].Active == nil {
+		t.Fatalf("%+v", d)
+	}
+	w.m.refuse = ""
+	w.update(t, &client.Update{Version: "2", Added: []client.Resource{res("good", "y")}, Removed: []string{"a", "b", "taken"}}, 0)
+	if d := w.Dump(); d.Version != "2" || len(d.Listeners) != 1 || d.Listeners[0].Failure != nil {
+		t.Fatalf("%+v", d)
 	}
 }
 
