@@ -78,8 +78,8 @@ type env struct {
 func newEnv() *env {
 	e := &env{clock: clock.NewFake(time.Unix(1000, 0)), store: stats.NewStore()}
 	e.w = event.NewWorker(event.Config{Clock: e.clock, Poller: nopPoller{}, Stats: e.store.NewLocal(), Seed: [2]uint64{1, 2}})
-	e.group = e.store.Group("http2.", NewSchema())
-	e.st = NewStats(e.group)
+	e.st = NewStats(e.store)
+	e.group = e.st.group
 	return e
 }
 

@@ -32,9 +32,10 @@ const (
 	statDeferredClose
 )
 
-// NewSchema lists Envoy's HTTP/2 codec statistics. The group's prefix is
-// "http2." for downstream codecs and "cluster.<name>.http2." for upstream ones.
-func NewSchema() *stats.Schema {
+// schema lists Envoy's HTTP/2 codec statistics; it never changes.
+var schema = newSchema()
+
+func newSchema() *stats.Schema {
 	return stats.NewSchema(
 		stats.C("dropped_headers_with_underscores"),
 		stats.C("goaway_sent"),
@@ -65,9 +66,10 @@ func NewSchema() *stats.Schema {
 	)
 }
 
-// Stats are the handles of one group made with NewSchema. It is immutable and
-// shared by all codecs of a scope; the zero value counts for nobody.
+// Stats are the handles of one scope's statistics. It is immutable and shared
+// by all codecs of the scope; the zero value counts for nobody.
 type Stats struct {
+	group                                                              *stats.Group
 	droppedUnderscores, goAwaySent, headerOverflow, headerListTooLarge stats.Counter
 	headersNoStream                                                    stats.Counter
 	emptyFlood, priorityFlood, windowUpdateFlood                       stats.Counter
@@ -77,9 +79,15 @@ type Stats struct {
 	outboundFrames, outboundControl, pendingSend, streamsActive        stats.Gauge
 }
 
-// NewStats resolves the handles of g, whose schema is one of NewSchema.
-func NewStats(g *stats.Group) *Stats {
+// NewStats returns the statistics of downstream codecs, "http2.".
+func NewStats(s *stats.Store) *Stats { return NewStatsAt(s, "http2.") }
+
+// NewStatsAt returns the statistics under a prefix, for upstream codecs
+// "cluster.<name>.http2.".
+func NewStatsAt(s *stats.Store, prefix string) *Stats {
+	g := s.Group(prefix, schema)
 	return &Stats{
+		group:              g,
 		droppedUnderscores: g.Counter(statDroppedUnderscores), goAwaySent: g.Counter(statGoAwaySent),
 		headerOverflow: g.Counter(statHeaderOverflow), headerListTooLarge: g.Counter(statHeaderListTooLarge),
 		headersNoStream: g.Counter(statHeadersNoStream),
@@ -95,3 +103,6 @@ func NewStats(g *stats.Group) *Stats {
 		pendingSend: g.Gauge(statPendingSend), streamsActive: g.Gauge(statStreamsActive),
 	}
 }
+
+// Release gives the names back; call it when no codec uses them any more.
+func (s *Stats) Release() { s.group.Release() }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/hawser-mesh/hawser/dataplane/internal/config"
+	"github.com/hawser-mesh/hawser/dataplane/internal/route"
 	"github.com/hawser-mesh/hawser/dataplane/internal/stats"
 	"github.com/hawser-mesh/hawser/dataplane/internal/xds/client"
 )
@@ -33,9 +34,9 @@ type listenerWorld struct {
 func newListenerWorld() *listenerWorld {
 	w := &listenerWorld{m: &fakeListeners{}, ads: &fakeSource{}, store: stats.NewStore(), handles: map[string]*RouteHandle{}}
 	w.routes = NewRoutes(RoutesConfig{Sources: NewSources(w.ads, nil), Store: w.store,
-		Decode: func(a *anypb.Any, _ string) (any, uint64, error) {
+		Decode: func(a *anypb.Any, _ string) (*route.Table, error) {
 			_, body, hash, err := words(a)
-			return strings.Join(body, " "), hash, err
+			return &route.Table{Name: strings.Join(body, " "), Hash: hash}, err
 		}})
 	w.Listeners = NewListeners(ListenersConfig{Manager: w.m, Routes: w.routes,
 		Initialized: func() { w.initialized++ }, Warming: func(n int) { w.warming = n },
@@ -84,7 +85,7 @@ func TestListenersWaitForRoutes(t *testing.T) {
 	}
 	w.ads.send("r2", "v1")
 	w.want(t, "update l", "r1 r2", 0)
-	if w.initialized != 1 || w.handles["r1"].Load().Config != "v1" {
+	if w.initialized != 1 || w.handles["r1"].Route().Name != "v1" {
 		t.Fatal("not initialized with the routes")
 	}
 	// What the old and the new listener share is not asked for again.
@@ -118,11 +119,11 @@ func TestListenerGoesOnWithoutRoutes(t *testing.T) {
 	w.update(t, update(res("l", "rds r")), 0)
 	w.ads.subs[0].Handler.OnFetchTimeout()
 	w.want(t, "update l", "r", 0)
-	if w.handles["r"].Load() != nil {
+	if w.handles["r"].Route() != nil {
 		t.Fatal("there are no routes yet")
 	}
 	w.ads.send("r", "v1")
-	if w.handles["r"].Load() == nil {
+	if w.handles["r"].Route() == nil {
 		t.Fatal("late routes must be taken")
 	}
 }
@@ -165,8 +166,8 @@ func TestRoutes(t *testing.T) {
 			t.Fatalf("refused %v", bad)
 		}
 	}
-	if bad := h.OnUpdate(&client.Update{Removed: []string{"r"}}); len(bad) != 0 || h.Load().Config != "v2" {
-		t.Fatalf("%v %v", bad, h.Load())
+	if bad := h.OnUpdate(&client.Update{Removed: []string{"r"}}); len(bad) != 0 || h.Route().Name != "v2" {
+		t.Fatalf("%v %v", bad, h.Route())
 	}
 	for _, s := range w.store.Read() {
 		if s.Name == "http.main.rds.r.config_reload" && s.Value != 2 {

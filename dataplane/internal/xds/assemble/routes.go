@@ -4,26 +4,17 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/hawser-mesh/hawser/dataplane/internal/config"
+	"github.com/hawser-mesh/hawser/dataplane/internal/route"
 	"github.com/hawser-mesh/hawser/dataplane/internal/stats"
 	"github.com/hawser-mesh/hawser/dataplane/internal/xds/client"
 )
 
-// RouteTable is a route configuration in force.
-type RouteTable struct {
-	Config  any // what DecodeRoutes made
-	Hash    uint64
-	Version string
-	Updated time.Time
-	Raw     *anypb.Any
-}
-
-// RouteHandle is a route configuration by name. Load may be called by any
-// goroutine, everything else belongs to the loop.
+// RouteHandle is a route configuration by name; it is an hcm.RouteProvider.
+// Route may be called by any goroutine, everything else belongs to the loop.
 type RouteHandle struct {
 	r       *Routes
 	key     routeKey
@@ -35,11 +26,11 @@ type RouteHandle struct {
 	sub     client.Subscription
 	ready   bool // an update has come, or its time is over
 	waiting []func()
-	value   atomic.Pointer[RouteTable]
+	value   atomic.Pointer[route.Table]
 }
 
-// Load returns the current table; nil when none has come.
-func (h *RouteHandle) Load() *RouteTable { return h.value.Load() }
+// Route returns the table in force; nil when none has come.
+func (h *RouteHandle) Route() *route.Table { return h.value.Load() }
 
 // Name returns the name of the route configuration.
 func (h *RouteHandle) Name() string { return h.name }
@@ -50,8 +41,8 @@ type routeKey struct{ source, prefix, name string }
 type RoutesConfig struct {
 	Sources *Sources
 	Store   *stats.Store
-	// Decode makes a table of a message; the hash tells equal content.
-	Decode func(a *anypb.Any, version string) (table any, hash uint64, err error)
+	// Decode makes a table of a message; its Hash tells equal content.
+	Decode func(a *anypb.Any, version string) (*route.Table, error)
 }
 
 // Routes gets route configurations over RDS. Those of one name, source and
@@ -178,12 +169,12 @@ func (h *RouteHandle) OnUpdate(u *client.Update) []client.Rejected {
 		return []client.Rejected{{Name: h.name, Err: fmt.Errorf("unexpected RDS resource length: %d", len(u.Added))}}
 	}
 	r := &u.Added[0]
-	table, hash, err := h.r.cfg.Decode(r.Message, r.Version)
+	table, err := h.r.cfg.Decode(r.Message, r.Version)
 	if err != nil {
 		return []client.Rejected{{Name: r.Name, Err: err}}
 	}
-	if old := h.value.Load(); old == nil || old.Hash != hash {
-		h.value.Store(&RouteTable{Config: table, Hash: hash, Version: r.Version, Updated: time.Now(), Raw: r.Message})
+	if old := h.value.Load(); old == nil || old.Hash != table.Hash {
+		h.value.Store(table)
 		h.reload.Inc(h.r.cfg.Store.Main())
 	}
 	h.setReady()
@@ -194,7 +185,7 @@ func (h *RouteHandle) OnUpdate(u *client.Update) []client.Rejected {
 func (r *Routes) Snapshot() []*RouteHandle {
 	var out []*RouteHandle
 	for _, h := range r.have {
-		if h.Load() != nil {
+		if h.Route() != nil {
 			out = append(out, h)
 		}
 	}
