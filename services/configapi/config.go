@@ -18,8 +18,8 @@ import (
 type Config struct {
 	// Mesh is its name. Default "default".
 	Mesh string `json:"mesh"`
-	// GRPCAddress and HTTPAddress to listen on. Defaults 127.0.0.1:9901 and
-	// 127.0.0.1:9900. The second serves REST, /openapi.json, /livez, /readyz
+	// GRPCAddress and HTTPAddress to listen on. Defaults 127.0.0.1:9090 and
+	// 127.0.0.1:9091. The second serves REST, /openapi.json, /livez, /readyz
 	// and /metrics.
 	GRPCAddress string `json:"grpcAddress"`
 	HTTPAddress string `json:"httpAddress"`
@@ -90,8 +90,8 @@ func Load(path string, environ []string) (Config, error) {
 // complete fills in defaults and reads the files, then checks everything.
 func (c *Config) complete() error {
 	setDefault(&c.Mesh, "default")
-	setDefault(&c.GRPCAddress, "127.0.0.1:9901")
-	setDefault(&c.HTTPAddress, "127.0.0.1:9900")
+	setDefault(&c.GRPCAddress, "127.0.0.1:9090")
+	setDefault(&c.HTTPAddress, "127.0.0.1:9091")
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = settings.Duration(10 * time.Second)
 	}
