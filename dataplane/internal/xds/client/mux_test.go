@@ -40,8 +40,10 @@ func TestStateOfTheWorld(t *testing.T) {
 			t.Fatalf("%s; %d", one, two.updates)
 		}
 		// What EDS does not send stays; what CDS does not send goes.
-		s.respond(Endpoints, "2", "e2", "b=2")
-		s.respond(Cluster, "2", "n2", "b=z")
+		w.do(func() { // in one turn: answered together, CDS first
+			s.respond(Endpoints, "2", "e2", "b=2")
+			s.respond(Cluster, "2", "n2", "b=z")
+		})
 		w.want("cds v2 nn2 []", "eds v2 ne2 [a b]")
 		if one.String() != "a=1" || two.String() != "b=2" || cds.String() != "b=z" || !cds.whole {
 			t.Fatalf("%s; %s; %s", one, two, cds)
@@ -138,15 +140,18 @@ func TestDelta(t *testing.T) {
 		w.want("eds n +[a b]")
 		w.do(func() { sub.SetNames([]string{"b", "c"}); sub.SetNames([]string{"c", "d"}) })
 		w.want("eds n +[c d] -[a b]")
-		s.update(Endpoints, "2", nil, "c=1", "x=1")
-		s.update(Endpoints, "3", []string{"c"}, "d=1")
-		s.update(Cluster, "4", []string{"a"})
+		w.do(func() {
+			s.update(Endpoints, "2", nil, "c=1", "x=1")
+			s.update(Endpoints, "3", []string{"c"}, "d=1")
+			s.update(Cluster, "4", []string{"a"})
+		})
 		w.want("cds n4", "eds n2", "eds n3")
 		if cds.String() != "b=1" || eds.String() != "d=1" {
 			t.Fatalf("%s; %s", cds, eds)
 		}
 		s.fail()
-		w.wantStats("control_plane.connected_state=1") // not handled yet
+		synctest.Wait()
+		w.wantStats("control_plane.connected_state=0")
 		w.sleep(time.Second)
 		w.want("cds n b=v1 node", "eds n +[c d] d=v1")
 		w.wantStats("control_plane.connected_state=1 cds.update_failure=1")
@@ -233,11 +238,9 @@ func TestPause(t *testing.T) {
 			}
 			s := w.srv.last()
 			if delta {
-				s.update(Cluster, "1", nil, "a=1")
-				s.update(Cluster, "2", nil, "a=2")
+				w.do(func() { s.update(Cluster, "1", nil, "a=1"); s.update(Cluster, "2", nil, "a=2") })
 			} else {
-				s.respond(Cluster, "1", "1", "a=1")
-				s.respond(Cluster, "2", "2", "a=2")
+				w.do(func() { s.respond(Cluster, "1", "1", "a=1"); s.respond(Cluster, "2", "2", "a=2") })
 			}
 			w.want() // a cluster warms: no answer yet
 			w.subscribe(SubscriptionConfig{TypeURL: Endpoints, Names: []string{"a"}, Handler: eds})
