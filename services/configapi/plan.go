@@ -70,7 +70,7 @@ type planner struct {
 
 	before  map[resource.Key]*configv1.Resource
 	changes []*configv1.Change
-	// after overlays the store with the outcome; nil where deleted.
+	// after overlays the store with what changes; nil where deleted.
 	after map[resource.Key]*configv1.Resource
 	// loaded caches what was read beside.
 	loaded map[resource.Key]*configv1.Resource
@@ -152,7 +152,11 @@ func (p *planner) outcome() error {
 			}
 		}
 		p.changes = append(p.changes, change)
-		p.after[k] = change.GetResource()
+		// What stays as it is counts as what the change set does not name:
+		// it is checked if something that it refers to changes.
+		if change.GetAction() != configv1.Change_ACTION_UNCHANGED {
+			p.after[k] = change.GetResource()
+		}
 	}
 	for _, k := range p.set.deletes {
 		old := p.before[k]

@@ -205,17 +205,18 @@ func TestBadInputChangesNothing(t *testing.T) {
 		code     codes.Code
 		fields   string
 	}{
-		"empty":         {"", codes.InvalidArgument, "manifest"},
-		"not yaml":      {"a: [", codes.InvalidArgument, "line 1"},
-		"unknown kind":  {"apiVersion: v1\nkind: Pod\nmetadata: {name: p}", codes.InvalidArgument, "Pod/default/p: kind"},
-		"unknown field": {route + "{parent: 1, hostname: 2}", codes.InvalidArgument, "HTTPRoute/default/r: spec.hostname HTTPRoute/default/r: spec.parent"},
-		"wrong type":    {route + "{rules: 5}", codes.InvalidArgument, "HTTPRoute/default/r: spec.rules"},
-		"bad reference": {route + "{parentRefs: [{name: a}, {name: b}]}", codes.InvalidArgument, "HTTPRoute/default/r: spec.parentRefs[0].name HTTPRoute/default/r: spec.parentRefs[1].name"},
-		"duplicate":     {route + "{}\n---\n" + route + "{}", codes.InvalidArgument, "HTTPRoute/default/r: metadata.name"},
-		"10 MiB":        {strings.Repeat("#", 10<<20), codes.ResourceExhausted, ""},
-		"20 MiB":        {strings.Repeat("#", 20<<20), codes.ResourceExhausted, ""},
-		"port gone":     {strings.ReplaceAll(shop[strings.Index(shop, "---\napiVersion: hawser"):], "port: 80", "port: 81"), codes.InvalidArgument, "HTTPRoute/default/shop: spec.rules[0].backendRefs[0].port"},
-		"gateway clash": {strings.ReplaceAll(shop[:strings.Index(shop, "---")], "edge", "second"), codes.InvalidArgument, "Gateway/default/second: spec.listeners[0]"},
+		"empty":           {"", codes.InvalidArgument, "manifest"},
+		"not yaml":        {"a: [", codes.InvalidArgument, "line 1"},
+		"unknown kind":    {"apiVersion: v1\nkind: Pod\nmetadata: {name: p}", codes.InvalidArgument, "Pod/default/p: kind"},
+		"unknown field":   {route + "{parent: 1, hostname: 2}", codes.InvalidArgument, "HTTPRoute/default/r: spec.hostname HTTPRoute/default/r: spec.parent"},
+		"wrong type":      {route + "{rules: 5}", codes.InvalidArgument, "HTTPRoute/default/r: spec.rules"},
+		"bad reference":   {route + "{parentRefs: [{name: a}, {name: b}]}", codes.InvalidArgument, "HTTPRoute/default/r: spec.parentRefs[0].name HTTPRoute/default/r: spec.parentRefs[1].name"},
+		"duplicate":       {route + "{}\n---\n" + route + "{}", codes.InvalidArgument, "HTTPRoute/default/r: metadata.name"},
+		"10 MiB":          {strings.Repeat("#", 10<<20), codes.ResourceExhausted, ""},
+		"20 MiB":          {strings.Repeat("#", 20<<20), codes.ResourceExhausted, ""},
+		"port gone":       {strings.ReplaceAll(shop[strings.Index(shop, "---\napiVersion: hawser"):], "port: 80", "port: 81"), codes.InvalidArgument, "HTTPRoute/default/shop: spec.rules[0].backendRefs[0].port"},
+		"port gone whole": {strings.Replace(shop, "ports: [{port: 80}]", "ports: [{port: 81}]", 1), codes.InvalidArgument, "HTTPRoute/default/shop: spec.rules[0].backendRefs[0].port"},
+		"gateway clash":   {strings.ReplaceAll(shop[:strings.Index(shop, "---")], "edge", "second"), codes.InvalidArgument, "Gateway/default/second: spec.listeners[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := h.client.Apply(h.ctx(), &configv1.ApplyRequest{Manifest: []byte(tc.manifest)})
