@@ -86,6 +86,15 @@ func TestMutualTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
+	probed := h.server.cfg
+	probed.HTTPAddress = h.server.HTTPAddr()
+	if err := Probe(probed); err != nil {
+		t.Errorf("probe: %v", err)
+	}
+	probed.HTTPAddress = "127.0.0.1:1"
+	if err := Probe(probed); err == nil {
+		t.Error("a probe of nothing succeeded")
+	}
 	if answer.StatusCode != 200 || answer.ProtoMajor != 2 {
 		t.Errorf("%s over %s", answer.Status, answer.Proto)
 	}

@@ -24,6 +24,7 @@ func main() {
 func run() error {
 	path := flag.String("config", "", "configuration file (YAML); every setting also has a variable "+configapi.EnvPrefix+"_...")
 	check := flag.Bool("check", false, "check the configuration and exit")
+	probe := flag.Bool("health", false, "ask a running server of this configuration whether it is ready, and exit; for container health checks")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
@@ -41,6 +42,9 @@ func run() error {
 	cfg.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	if *check {
 		return cfg.Check()
+	}
+	if *probe {
+		return configapi.Probe(cfg)
 	}
 	server, err := configapi.New(cfg)
 	if err != nil {
