@@ -22,7 +22,7 @@ var Levels = []Level{
 	{"connections, and the codec-neutral stream contract", []string{
 		"network", "network/...", "transport", "transport/...", "stream", "stream/..."}},
 	{"codecs implement stream; pure matching, picking and formatting", []string{
-		"codec/...", "matcher", "matcher/...", "route", "route/...", "upstream", "streaminfo", "lb/...", "formatter", "formatter/...", "accesslog", "accesslog/...", "tracing", "tracing/..."}},
+		"codec/...", "matcher", "matcher/...", "upstream", "streaminfo", "formatter", "formatter/...", "route", "route/...", "lb/...", "accesslog", "accesslog/...", "tracing", "tracing/..."}},
 	{"the HTTP filter contract; hosts, pools and clusters; callouts", []string{
 		"filter", "filter/...", "dns", "upstream/...", "async", "async/..."}},
 	{"connection to streams to filters", []string{"localreply", "hcm", "hcm/...", "filters/..."}},

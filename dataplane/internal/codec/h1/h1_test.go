@@ -416,7 +416,8 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string, cut int) {
 		whole := request(raw, defaults)
 		if cut > 0 && cut < len(raw) {
-			if got := request(raw, defaults, cut); got != whole {
+			// Body bytes before a violation are passed on or not as they come.
+			if got := request(raw, defaults, cut); got != whole && !strings.Contains(whole, "refused") {
 				t.Fatalf("cut at %d:\n%swhole:\n%s", cut, got, whole)
 			}
 		}
