@@ -42,7 +42,7 @@ func (g *guards) init(c *conn) {
 func (c *conn) frameWritten() {
 	c.frames++
 	c.unsentFrames++
-	if c.frames > int(c.opt.MaxOutboundFrames) && c.flooded == nil {
+	if c.frames > int(c.opt.MaxOutboundFrames) && c.flooded == nil && c.stillOver() {
 		c.st.outboundFlood.Inc(c.local)
 		c.flooded = c.flood(textOutboundFlood)
 	}
@@ -53,10 +53,16 @@ func (c *conn) controlWritten() {
 	c.frameWritten()
 	c.control++
 	c.unsentControl++
-	if c.control > int(c.opt.MaxOutboundControl) && c.flooded == nil {
+	if c.control > int(c.opt.MaxOutboundControl) && c.flooded == nil && c.stillOver() {
 		c.st.controlFlood.Inc(c.local)
 		c.flooded = c.flood(textControlFlood)
 	}
+}
+
+// stillOver looks again at what has left before a limit is said to be passed.
+func (c *conn) stillOver() bool {
+	c.reclaim()
+	return c.frames > int(c.opt.MaxOutboundFrames) || c.control > int(c.opt.MaxOutboundControl)
 }
 
 // writeOut gives what is in out to the connection.
