@@ -120,3 +120,11 @@ const (
 	TCPConnectionStart = "TcpUpstreamConnected"
 	TCPPeriodic        = "TcpPeriodic"
 )
+
+// RequestEndOrStart is when the request was complete, or began while it is not.
+func (i *Info) RequestEndOrStart() time.Time {
+	if !i.RequestEnd.IsZero() {
+		return i.RequestEnd
+	}
+	return i.Start
+}

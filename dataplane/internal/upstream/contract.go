@@ -47,9 +47,10 @@ type Info struct {
 	Config *config.Cluster
 	Stats  *stats.Group // "cluster.<name>." with ClusterSchema
 	// Codes counts responses: upstream_rq_<code>, upstream_rq_<class>xx and
-	// upstream_rq_completed, and the same under "external.", "internal.",
-	// "canary.", "zone." and the virtual cluster prefixes.
+	// upstream_rq_completed, and the same under "internal." or "external.".
 	Codes CodeStats
+	// Observability is the name that statistics and logs show.
+	Observability string
 	// Store is where code statistics of other prefixes are made.
 	Store *stats.Store
 }
@@ -58,7 +59,9 @@ type Info struct {
 type CodeStats interface {
 	// Charge counts one response of a status; it allocates only when the status
 	// is seen for the first time.
-	Charge(l *stats.Local, status int)
+	Charge(l *stats.Local, status int, internal, canary bool)
+	// ChargeRetry counts a response that is tried again, under "retry.".
+	ChargeRetry(l *stats.Local, status int)
 }
 
 // Context is what a balancer may look at and whom it may ask. A nil method
