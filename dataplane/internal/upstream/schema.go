@@ -74,10 +74,8 @@ const (
 	LBSubsetsFallbackPanic
 	LBSubsetsRemoved
 	LBSubsetsSelected
-	LBSubsetsSingleDuplicate
 	LBZoneClusterTooSmall
 	LBZoneNoCapacityLeft
-	LBZoneNumberDiffer
 	LBZoneRoutingAllDirectly
 	LBZoneRoutingCrossZone
 	LBZoneRoutingSampled
@@ -93,13 +91,17 @@ const (
 	UpdateFailure
 	UpdateNoRebuild
 	UpdateSuccess
-	UpdateDuration
-	InitFetchTimeout
 	AssignmentStale
 	AssignmentTimeoutReceived
 	AssignmentUseCached
 	Version
 	WarmingState
+	CxPreconnectSkipped
+	HTTP3Broken
+	QueueOverloaded
+	RqRxResetNoError
+	RqPerCx
+	Rq0RTT
 )
 
 // ClusterSchema is the statistics that every cluster has.
@@ -173,10 +175,8 @@ var ClusterSchema = stats.NewSchema(
 	stats.C("lb_subsets_fallback_panic"),
 	stats.C("lb_subsets_removed"),
 	stats.C("lb_subsets_selected"),
-	stats.G("lb_subsets_single_host_per_subset_duplicate"),
 	stats.C("lb_zone_cluster_too_small"),
 	stats.C("lb_zone_no_capacity_left"),
-	stats.C("lb_zone_number_differs"),
 	stats.C("lb_zone_routing_all_directly"),
 	stats.C("lb_zone_routing_cross_zone"),
 	stats.C("lb_zone_routing_sampled"),
@@ -192,11 +192,15 @@ var ClusterSchema = stats.NewSchema(
 	stats.C("update_failure"),
 	stats.C("update_no_rebuild"),
 	stats.C("update_success"),
-	stats.H("update_duration", stats.UnitMilliseconds),
-	stats.C("init_fetch_timeout"),
 	stats.C("assignment_stale"),
 	stats.C("assignment_timeout_received"),
 	stats.C("assignment_use_cached"),
 	stats.G("version"),
 	stats.G("warming_state"),
+	stats.C("upstream_cx_preconnect_skipped"),
+	stats.C("upstream_http3_broken"),
+	stats.C("upstream_queue_overloaded"),
+	stats.C("upstream_rq_rx_reset_no_error"),
+	stats.H("upstream_rq_per_cx", stats.UnitNone),
+	stats.C("upstream_rq_0rtt"),
 )
