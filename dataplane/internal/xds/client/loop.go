@@ -13,7 +13,12 @@ type Loop struct {
 	queue  []func()
 	wake   chan struct{}
 	closed bool
+	post   func(func())
 }
+
+// NewLoopOn returns a loop that runs its functions on a goroutine of somebody
+// else's, through post; Run is then not called.
+func NewLoopOn(post func(func())) *Loop { return &Loop{post: post} }
 
 // NewLoop returns a loop; Run runs it.
 func NewLoop() *Loop { return &Loop{wake: make(chan struct{}, 1)} }
@@ -21,6 +26,10 @@ func NewLoop() *Loop { return &Loop{wake: make(chan struct{}, 1)} }
 // Post runs f on the loop, in the order of the calls. Any goroutine may call
 // it. After Run has returned f is dropped.
 func (l *Loop) Post(f func()) {
+	if l.post != nil {
+		l.post(f)
+		return
+	}
 	l.mu.Lock()
 	if !l.closed {
 		l.queue = append(l.queue, f)
