@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
@@ -111,7 +110,7 @@ func scalar(n *node, y *yaml.Node) {
 	}
 	if v, err := strconv.ParseInt(y.Value, 0, 64); err == nil {
 		n.text = strconv.FormatInt(v, 10)
-		if math.Abs(float64(v)) <= safeInteger {
+		if v <= safeInteger && v >= -safeInteger {
 			n.kind = numberNode
 		}
 	}
