@@ -1,6 +1,8 @@
 package resource
 
 import (
+	"strings"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -14,6 +16,10 @@ import (
 
 // typePrefix starts every type URL.
 const typePrefix = "type.googleapis.com/"
+
+// ReservedPrefix starts the names of the xDS resources that are made from the
+// other kinds; an EnvoyResource cannot have such a name.
+const ReservedPrefix = "hawser/"
 
 // Types of EnvoyResource.
 const (
@@ -61,13 +67,20 @@ func DecodeEnvoy(spec *configv1.EnvoyResourceSpec) (proto.Message, string, Viola
 	}
 	name := envoyName(m)
 	if name == "" && len(bad) == 0 {
-		field := "name"
-		if spec.GetType() == TypeEndpoint {
-			field = "cluster_name"
-		}
-		bad = append(bad, Violation{"spec.resource." + field, "is missing"})
+		bad = append(bad, Violation{"spec.resource." + nameField(spec.GetType()), "is missing"})
+	}
+	if strings.HasPrefix(name, ReservedPrefix) {
+		bad = append(bad, Violation{"spec.resource." + nameField(spec.GetType()),
+			short(name) + " starts with " + ReservedPrefix + ", which is reserved for generated resources"})
 	}
 	return m, name, bad
+}
+
+func nameField(kind string) string {
+	if kind == TypeEndpoint {
+		return "cluster_name"
+	}
+	return "name"
 }
 
 func envoyName(m proto.Message) string {
