@@ -48,6 +48,9 @@ type Host struct {
 	LastStatus atomic.Int64 // unix nanoseconds of the last change of health; 0: never
 	// Outlier is the host's outlier monitor; nil without outlier detection.
 	Outlier OutlierMonitor
+	// OnImmediateFail is called, by any worker, when a response of the host says
+	// that it is unhealthy; nil without active checks.
+	OnImmediateFail func()
 }
 
 // HostGauges are the host's current numbers.

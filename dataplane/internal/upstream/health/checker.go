@@ -1,9 +1,10 @@
-// Package health checks the hosts of a cluster actively: HTTP and TCP checks
-// with Envoy's intervals, thresholds and jitter, on the control side's worker
+// Package health checks the hosts of a cluster actively: HTTP, gRPC and TCP
+// checks with Envoy's intervals, thresholds and jitter, on the control side's worker
 // and through the same connections and codecs as traffic.
 package health
 
 import (
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -150,9 +151,12 @@ func (t *target) check() {
 	}
 	t.c.count(statAttempt)
 	if t.session == nil {
-		if t.c.cfg.HTTP != nil {
-			t.session = &httpSession{t: t}
-		} else {
+		switch {
+		case t.c.cfg.HTTP != nil:
+			t.session = &httpSession{t: t, ask: &httpQuestion{cfg: t.c.cfg.HTTP}, http2: t.c.cfg.HTTP.HTTP2}
+		case t.c.cfg.GRPC != nil:
+			t.session = &httpSession{t: t, ask: &grpcQuestion{cfg: t.c.cfg.GRPC}, http2: true}
+		default:
 			t.session = &tcpSession{t: t}
 		}
 	}
@@ -167,15 +171,36 @@ func (t *target) onTimeout() {
 	}
 	t.session.abandon()
 	t.h.SetFlag(upstream.ActiveHCTimeout)
-	t.done(outcome{network: true})
+	t.done(outcome{network: true, timeout: true})
 }
 
-// outcome is the result of one check.
+// outcome is the result of one check. A failure that is neither of the network
+// nor retriable needs no threshold: the host has said itself that it is bad.
 type outcome struct {
 	ok        bool
 	degraded  bool
 	network   bool // the host did not answer at all
-	immediate bool // no threshold: the host says itself that it is bad
+	retriable bool // the answer is one of retriable_statuses
+	timeout   bool
+	status    int // of an HTTP response; 0: none
+}
+
+// Fail implements manager.HealthChecker. The host takes no traffic, and does
+// not count, until a check of it passes.
+func (c *Checker) Fail(h *upstream.Host) {
+	t := c.hosts[h]
+	if t == nil || c.stopped {
+		return
+	}
+	h.SetFlag(upstream.ExcludedByHC)
+	c.count(statPassive)
+	c.count(statFailure)
+	t.good = 0
+	if h.SetFlag(upstream.FailedActiveHC) {
+		h.LastStatus.Store(c.w.Now().UnixNano())
+		c.gauges()
+		c.changed(h, true, false)
+	}
 }
 
 // done takes an outcome over (thresholds, flags) and plans the next check.
@@ -191,11 +216,10 @@ func (t *target) done(o outcome) {
 	edge := false
 	if o.ok {
 		c.count(statSuccess)
-		t.h.ClearFlag(upstream.ActiveHCTimeout)
 		t.bad = 0
 		if !was {
 			if t.good++; first || t.good >= c.cfg.HealthyThreshold {
-				t.h.ClearFlag(upstream.FailedActiveHC)
+				t.h.ClearFlag(upstream.FailedActiveHC | upstream.ActiveHCTimeout | upstream.ExcludedByHC)
 				edge = true
 			}
 		}
@@ -206,7 +230,7 @@ func (t *target) done(o outcome) {
 		}
 		t.good = 0
 		t.bad++
-		if was && (o.immediate || !o.network && c.cfg.HTTP != nil || t.bad >= c.cfg.UnhealthyThreshold || first) {
+		if was && (!o.network && !o.retriable || t.bad >= c.cfg.UnhealthyThreshold) {
 			t.h.SetFlag(upstream.FailedActiveHC)
 			edge = true
 		}
@@ -266,19 +290,32 @@ func (t *target) address() address.Address {
 	return t.h.Address
 }
 
-func (t *target) connect(e network.Events, f network.ReadFilter) *network.Conn {
+// connect begins a connection to where the host is checked, over the transport
+// that transport_socket_match_criteria, or else the host's metadata, selects.
+func (t *target) connect(e network.Events, f network.ReadFilter, http2 bool) *network.Conn {
 	var tr network.Transport = &transport.Raw{}
-	if x, ok := t.c.cluster.Transport.(network.TransportFactory); ok {
-		o := network.TransportOptions{ALPN: t.c.cfg.TLSALPN}
+	match := t.c.cfg.TransportMatch
+	if match == nil {
+		match = t.h.Metadata()[upstream.TransportMatchKey]
+	}
+	if x := upstream.TransportFor(t.c.cluster, match); x != nil {
+		o := network.TransportOptions{ALPN: t.c.cfg.TLSALPN, Fallback: []string{"http/1.1"}}
+		if http2 {
+			o.Fallback[0] = "h2"
+		}
 		tr = x.NewTransport(&o)
 	}
-	conn, err := network.Connect(t.c.w, t.address(), event.ConnectOptions{}, network.Options{Transport: tr})
+	conn, err := network.Connect(t.c.w, t.address(), event.ConnectOptions{Source: t.c.cluster.SourceAddress}, network.Options{Transport: tr})
 	if err != nil {
 		return nil
 	}
 	conn.AddEvents(e)
 	conn.AddReadFilter(f)
 	return conn
+}
+
+func withPort(a address.Address, port uint16) address.Address {
+	return address.FromIP(netip.AddrPortFrom(a.IP(), port))
 }
 
 func statusIn(status int, ranges []config.Int64Range) bool {

@@ -22,7 +22,6 @@ type dnsTarget struct {
 	s        *dnsSource
 	endpoint *config.Endpoint
 	locality *config.LocalityEndpoints
-	index    int
 	addrs    []string
 	resolved bool // or tried once
 	cancel   func()
@@ -33,17 +32,17 @@ func (s *dnsSource) start() {
 	a := s.c.cfg.Assignment
 	s.c.assign = a
 	if a == nil {
-		s.c.setHosts(nil)
+		s.c.setHosts(nil, false)
 		return
 	}
 	for i := range a.Localities {
 		l := &a.Localities[i]
 		for j := range l.Endpoints {
-			s.targets = append(s.targets, &dnsTarget{s: s, endpoint: &l.Endpoints[j], locality: l, index: i})
+			s.targets = append(s.targets, &dnsTarget{s: s, endpoint: &l.Endpoints[j], locality: l})
 		}
 	}
 	if len(s.targets) == 0 {
-		s.c.setHosts(nil)
+		s.c.setHosts(nil, false)
 	}
 	for _, t := range s.targets {
 		t.resolve()
@@ -128,13 +127,14 @@ func equal(a, b []string) bool {
 	return true
 }
 
-// update makes the resolved addresses the hosts of the cluster, once every
-// name was tried.
+// update makes the addresses that are resolved so far the hosts of the cluster:
+// as in Envoy, the first name that was tried makes the cluster ready.
 func (s *dnsSource) update() {
 	var next []*placed
+	changed := false
 	for _, t := range s.targets {
 		if !t.resolved {
-			return
+			continue
 		}
 		addrs := t.addrs
 		if s.c.cfg.Discovery == config.LogicalDNS && len(addrs) > 1 {
@@ -150,10 +150,12 @@ func (s *dnsSource) update() {
 			if e.Hostname == "" {
 				e.Hostname = t.endpoint.Host
 			}
-			next = append(next, s.c.place(&e, t.locality, t.index))
+			p, different := s.c.place(&e, t.locality)
+			changed = changed || different
+			next = append(next, p)
 		}
 	}
-	s.c.setHosts(next)
+	s.c.setHosts(next, changed)
 }
 
 func (t *dnsTarget) port() uint16 {

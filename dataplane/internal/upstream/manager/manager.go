@@ -7,14 +7,10 @@ import (
 	"time"
 
 	"github.com/hawser-mesh/hawser/dataplane/internal/codec/h1"
-	"github.com/hawser-mesh/hawser/dataplane/internal/codec/h2"
 	"github.com/hawser-mesh/hawser/dataplane/internal/config"
 	"github.com/hawser-mesh/hawser/dataplane/internal/event"
-	"github.com/hawser-mesh/hawser/dataplane/internal/network"
 	"github.com/hawser-mesh/hawser/dataplane/internal/stats"
 	"github.com/hawser-mesh/hawser/dataplane/internal/upstream"
-	"github.com/hawser-mesh/hawser/dataplane/internal/upstream/breaker"
-	"github.com/hawser-mesh/hawser/dataplane/internal/upstream/pool"
 )
 
 // Resolver looks names up; results come on the control goroutine.
@@ -44,6 +40,9 @@ type HealthChecker interface {
 	// SetHosts says which hosts there are; changed is called when the health of
 	// one changes, first when the first check of one is done.
 	SetHosts(hosts []*upstream.Host, changed func(h *upstream.Host, healthChanged, first bool))
+	// Fail makes a host unhealthy that has said so itself in a response
+	// (x-envoy-immediate-health-check-fail).
+	Fail(h *upstream.Host)
 	Stop()
 }
 
@@ -96,44 +95,6 @@ func New(cfg Config) *Manager {
 // On implements upstream.Manager.
 func (m *Manager) On(worker int) upstream.Clusters { return m.views[worker] }
 
-// shared is what all workers share of one version of a cluster.
-type shared struct {
-	cfg       *config.Cluster
-	info      *upstream.Info
-	breakers  [2]*breaker.Set
-	h2stats   *h2.Stats
-	bytes     *network.Stats
-	view      atomic.Pointer[view]
-	transport network.TransportFactory
-}
-
-// cluster is one version of a cluster on the control side.
-type cluster struct {
-	m       *Manager
-	s       *shared
-	cfg     *config.Cluster
-	codes   *codes
-	hosts   []*placed
-	assign  *config.Assignment
-	source  source
-	checker HealthChecker
-	ready   func()
-	warm    bool
-	gone    bool
-	updated time.Time
-	version uint64
-	merge   mergeWindow
-	firstHC map[*upstream.Host]bool // hosts that wait for their first check
-	found   bool                    // the hosts are known
-	groups  []*stats.Group
-}
-
-// source finds the hosts of a cluster.
-type source interface {
-	start()
-	stop()
-}
-
 // Update adds a cluster or replaces the one of its name, which serves until the
 // new one is warm; ready is called then, perhaps before Update returns.
 func (m *Manager) Update(c *config.Cluster, ready func()) error {
@@ -144,6 +105,7 @@ func (m *Manager) Update(c *config.Cluster, ready func()) error {
 	}
 	if w := m.warming[c.Name]; w != nil {
 		w.stop()
+		w.release() // no worker has seen it
 		delete(m.warming, c.Name)
 	}
 	n := m.newCluster(c, ready)
@@ -164,60 +126,6 @@ func (m *Manager) gauges() {
 	m.group.Gauge(warmingClusters).Set(main, uint64(len(m.warming)))
 }
 
-func (m *Manager) newCluster(c *config.Cluster, ready func()) *cluster {
-	prefix := "cluster." + c.StatName + "."
-	if c.StatName == "" {
-		prefix = "cluster." + c.Name + "."
-	}
-	group := m.cfg.Stats.Group(prefix, upstream.ClusterSchema)
-	n := &cluster{m: m, cfg: c, ready: ready, updated: time.Now(), firstHC: map[*upstream.Host]bool{}, groups: []*stats.Group{group}}
-	n.codes = &codes{schemas: m.schemas, store: m.cfg.Stats, prefix: prefix}
-	name := c.StatName
-	if name == "" {
-		name = c.Name
-	}
-	s := &shared{cfg: c, bytes: pool.BytesOf(group), info: &upstream.Info{Config: c, Stats: group, Codes: n.codes, Store: m.cfg.Stats, Observability: name}}
-	for i, p := range []string{"default", "high"} {
-		s.breakers[i] = breaker.New(c.Breakers[i], m.cfg.Stats, prefix+"circuit_breakers."+p+".")
-	}
-	if c.Protocol.Mode != config.ExplicitHTTP1 {
-		s.h2stats = h2.NewStatsAt(m.cfg.Stats, prefix+"http2.")
-	}
-	if c.Transport != nil {
-		s.transport = c.Transport.(network.TransportFactory)
-	}
-	n.s = s
-	switch c.Discovery {
-	case config.StrictDNS, config.LogicalDNS:
-		n.source = &dnsSource{c: n}
-	case config.EDS:
-		n.source = edsSource{}
-	default:
-		n.source = staticSource{n}
-	}
-	return n
-}
-
-// begin finds the hosts.
-func (c *cluster) begin() {
-	if len(c.cfg.HealthChecks) > 0 && c.m.cfg.HealthFactory != nil {
-		c.checker = c.m.cfg.HealthFactory(c.cfg, c.s.info)
-	}
-	c.source.start()
-}
-
-// staticSource has its hosts from the start.
-type staticSource struct{ c *cluster }
-
-func (s staticSource) start() { s.c.setAssignment(s.c.cfg.Assignment) }
-func (s staticSource) stop()  {}
-
-// edsSource waits for SetAssignment.
-type edsSource struct{}
-
-func (edsSource) start() {}
-func (edsSource) stop()  {}
-
 // SetAssignment replaces the hosts of an EDS cluster: of the newest version, and
 // of the one that serves if it asks for the same endpoints.
 func (m *Manager) SetAssignment(name string, a *config.Assignment) error {
@@ -236,212 +144,41 @@ func (m *Manager) SetAssignment(name string, a *config.Assignment) error {
 	return nil
 }
 
-// setAssignment takes new hosts over, keeping those that did not change.
-func (c *cluster) setAssignment(a *config.Assignment) {
-	c.assign = a
-	var next []*placed
-	if a != nil {
-		for i := range a.Localities {
-			l := &a.Localities[i]
-			for j := range l.Endpoints {
-				e := &l.Endpoints[j]
-				if e.Host != "" && c.cfg.Discovery != config.Static && c.cfg.Discovery != config.EDS {
-					continue // resolved by its source
-				}
-				next = append(next, c.place(e, l, i))
-			}
-		}
-	}
-	c.setHosts(next)
-}
-
-// place returns the host of an endpoint: the one that is there, brought up to
-// date, or a new one.
-func (c *cluster) place(e *config.Endpoint, l *config.LocalityEndpoints, index int) *placed {
-	h := c.find(e, l)
-	if h == nil {
-		h = &upstream.Host{
-			Address: e.Address, More: e.More, Hostname: e.Hostname, Locality: l.Locality, Priority: l.Priority,
-			HealthCheck: e.HealthCheck, Added: time.Now(),
-		}
-		if c.checker != nil && !e.HealthCheck.Disabled {
-			h.SetFlag(upstream.FailedActiveHC | upstream.PendingActiveHC)
-			c.firstHC[h] = true
-		}
-	}
-	h.SetWeight(e.Weight)
-	h.SetMetadata(e.Metadata)
-	h.SetEDSHealth(e.Health)
-	flag := func(f upstream.HealthFlag, on bool) {
-		if on {
-			h.SetFlag(f)
-		} else {
-			h.ClearFlag(f)
-		}
-	}
-	flag(upstream.FailedEDS, e.Health == config.HealthUnhealthy || e.Health == config.HealthTimeout)
-	flag(upstream.DegradedEDS, e.Health == config.HealthDegraded)
-	flag(upstream.EDSDraining, e.Health == config.HealthDraining)
-	return &placed{host: h, locality: index, localityWeight: l.Weight}
-}
-
-// find returns the present host of an endpoint if nothing in it changed that
-// makes it another host.
-func (c *cluster) find(e *config.Endpoint, l *config.LocalityEndpoints) *upstream.Host {
-	for _, p := range c.hosts {
-		h := p.host
-		if h.Address == e.Address && h.Hostname == e.Hostname && h.Locality == l.Locality && h.Priority == l.Priority && h.HealthCheck == e.HealthCheck {
-			return h
-		}
-	}
-	return nil
-}
-
-// setHosts makes hosts those of the cluster.
-func (c *cluster) setHosts(next []*placed) {
-	added, removed := difference(c.hosts, next)
-	c.hosts = next
-	c.found = true
-	if added+removed > 0 {
-		c.count(upstream.MembershipChange)
-	}
-	for h := range c.firstHC {
-		if !contains(next, h) {
-			delete(c.firstHC, h)
-		}
-	}
-	c.publish(removed > 0)
-	if c.checker != nil {
-		hosts := make([]*upstream.Host, 0, len(next))
-		for _, p := range next {
-			hosts = append(hosts, p.host)
-		}
-		c.checker.SetHosts(hosts, c.onHealth)
-	}
-	c.maybeWarm()
-}
-
-func contains(list []*placed, h *upstream.Host) bool {
-	for _, p := range list {
-		if p.host == h {
-			return true
-		}
-	}
-	return false
-}
-
-func difference(old, next []*placed) (added, removed int) {
-	was := make(map[*upstream.Host]bool, len(old))
-	for _, p := range old {
-		was[p.host] = true
-	}
-	for _, p := range next {
-		if was[p.host] {
-			delete(was, p.host)
-		} else {
-			added++
-		}
-	}
-	return added, len(was)
-}
-
-func (c *cluster) count(stat int) { c.s.info.Stats.Counter(stat).Inc(c.m.cfg.Stats.Main()) }
-
-func (c *cluster) set(stat int, v int) {
-	c.s.info.Stats.Gauge(stat).Set(c.m.cfg.Stats.Main(), uint64(v))
-}
-
-// publish computes the workers' view anew and gives it to them; with prune they
-// let the pools of hosts that are gone drain.
-func (c *cluster) publish(prune bool) {
-	c.version++
-	v := newView(c.cfg, c.assign, c.hosts, c.version)
-	c.s.view.Store(v)
-	healthy, degraded, excluded := 0, 0, 0
-	maxWeight := uint32(0)
-	for _, p := range v.priorities {
-		healthy += len(p.healthy)
-		degraded += len(p.degraded)
-	}
-	for _, h := range c.hosts {
-		if h.excluded(c.cfg) {
-			excluded++
-		}
-		maxWeight = max(maxWeight, h.host.Weight())
-	}
-	c.set(upstream.MembershipTotal, len(c.hosts))
-	c.set(upstream.MembershipHealthy, healthy)
-	c.set(upstream.MembershipDegraded, degraded)
-	c.set(upstream.MembershipExcluded, excluded)
-	c.set(upstream.MaxHostWeight, int(maxWeight))
-	if c.warm && prune {
-		name := c.cfg.Name
-		for _, w := range c.m.views {
-			w.w.Post(func() { w.prune(name) })
-		}
-	}
-}
-
-// onHealth hears of a host's health.
-func (c *cluster) onHealth(h *upstream.Host, changed, first bool) {
-	if c.gone {
-		return
-	}
-	if first {
-		delete(c.firstHC, h)
-		h.ClearFlag(upstream.PendingActiveHC)
-	}
-	if changed || first {
-		c.merge.changed(c)
-		if c.cfg.CloseOnHealthFailure && !h.Healthy() {
-			for _, w := range c.m.views {
-				w.w.Post(func() { w.closeHost(c.cfg.Name, h) })
-			}
-		}
-	}
-	c.maybeWarm()
-}
-
-// maybeWarm puts a cluster into service once its hosts are known and checked.
-func (c *cluster) maybeWarm() {
-	if c.warm || !c.found || len(c.firstHC) > 0 {
-		return
-	}
-	c.warm = true
-	m := c.m
-	delete(m.warming, c.cfg.Name)
-	old := m.active[c.cfg.Name]
-	m.active[c.cfg.Name] = c
-	if old == nil {
-		m.order = append(m.order, c.cfg.Name)
-	}
-	m.shared.Store(c.cfg.Name, c.s)
-	m.gauges()
-	if old != nil {
-		old.stop()
-		m.retire(old)
-	}
-	if c.ready != nil {
-		c.ready()
-	}
-}
+// retireCheck is how long after a cluster is gone its statistics are given
+// back, if nothing of it is left on the workers; a request between two tries
+// holds nothing that could be seen.
+const retireCheck = 30 * time.Second
 
 // retire lets the workers' pools of an old version drain.
 func (m *Manager) retire(old *cluster) {
-	left := new(atomic.Int64)
-	left.Store(int64(len(m.views)))
-	for _, w := range m.views {
-		w.w.Post(func() { w.drop(old.cfg.Name, old.s) })
+	left := make([]*workerCluster, len(m.views))
+	for i, v := range m.views {
+		v.w.Post(func() { left[i] = v.drop(old.cfg.Name, old.s) })
 	}
+	m.cfg.After(retireCheck, func() { m.giveBack(old, left) })
 }
 
-// stop ends what the control side does for the cluster.
-func (c *cluster) stop() {
-	c.gone = true
-	c.source.stop()
-	c.merge.stop()
-	if c.checker != nil {
-		c.checker.Stop()
+// giveBack takes the statistics of a version away once no worker has a
+// connection of it.
+func (m *Manager) giveBack(old *cluster, left []*workerCluster) {
+	var busy, waiting atomic.Int64
+	waiting.Store(int64(len(m.views)))
+	done := func() {
+		if busy.Load() > 0 {
+			m.cfg.After(retireCheck, func() { m.giveBack(old, left) })
+			return
+		}
+		old.release()
+	}
+	for i, v := range m.views {
+		v.w.Post(func() {
+			if c := left[i]; c != nil && !c.idle() {
+				busy.Add(1)
+			}
+			if waiting.Add(-1) == 0 {
+				m.cfg.Control.Post(done)
+			}
+		})
 	}
 }
 
@@ -456,6 +193,7 @@ func (m *Manager) Remove(name string) bool {
 	}
 	if w != nil {
 		w.stop()
+		w.release()
 		delete(m.warming, name)
 	}
 	if a != nil {
@@ -504,40 +242,4 @@ func (m *Manager) Snapshot() []Status {
 		add(c, true)
 	}
 	return out
-}
-
-// mergeWindow holds back changes of health, weight and metadata
-// (update_merge_window): the first is applied at once, those within the window
-// together at its end.
-type mergeWindow struct {
-	cancel func()
-	last   time.Time
-}
-
-func (w *mergeWindow) changed(c *cluster) {
-	window := c.cfg.LB.UpdateMergeWindow
-	now := c.m.cfg.Control.Clock().Now()
-	if window <= 0 || now.Sub(w.last) >= window {
-		w.last = now
-		c.publish(false)
-		return
-	}
-	if w.cancel != nil {
-		return
-	}
-	w.cancel = c.m.cfg.After(window-now.Sub(w.last), func() {
-		w.cancel = nil
-		w.last = c.m.cfg.Control.Clock().Now()
-		if !c.gone {
-			c.m.group.Counter(updatedViaMerge).Inc(c.m.cfg.Stats.Main())
-			c.publish(false)
-		}
-	})
-}
-
-func (w *mergeWindow) stop() {
-	if w.cancel != nil {
-		w.cancel()
-		w.cancel = nil
-	}
 }

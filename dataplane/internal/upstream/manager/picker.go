@@ -24,6 +24,7 @@ type picker struct {
 	w          *event.Worker
 	lb         *config.LoadBalancer
 	p          *priority
+	factor     uint32 // overprovisioning, percent
 	flat       [numSets]group
 	byLocality [numSets]localityGroups
 }
@@ -47,8 +48,8 @@ type localityGroups struct {
 
 // rebuild takes new hosts over. Round robin begins at a random host, again
 // after each rebuild, so that the proxies of a fleet do not move in step.
-func (k *picker) rebuild(p *priority, cfg *config.LoadBalancer, w *event.Worker) {
-	k.w, k.lb, k.p = w, cfg, p
+func (k *picker) rebuild(p *priority, factor uint32, cfg *config.LoadBalancer, w *event.Worker) {
+	k.w, k.lb, k.p, k.factor = w, cfg, p, factor
 	for s := range numSets {
 		k.flat[s] = group{}
 		k.byLocality[s] = localityGroups{}
@@ -124,50 +125,31 @@ func (k *picker) weight(h *upstream.Host) float64 {
 	return w
 }
 
+// pickFrom picks by the policy. RANDOM does not look at weights; the others
+// schedule hosts of different weights earliest deadline first.
 func (k *picker) pickFrom(g *group) *upstream.Host {
-	switch k.lb.Policy {
-	case config.PolicyRandom:
-		if g.unequal {
-			return k.weighted(g)
-		}
+	if k.lb.Policy == config.PolicyRandom {
 		return g.hosts[k.w.Rand.Uint64()%uint64(len(g.hosts))]
-	case config.PolicyLeastRequest:
-		if !g.unequal {
-			n := int(max(k.lb.ChoiceCount, 2))
-			return lb.LeastOf(g.hosts, n, k.w.Rand.Uint64, func(h *upstream.Host) int64 { return h.Active.Requests.Load() })
-		}
 	}
 	if g.unequal {
 		return g.edf.Pick(k.weight)
+	}
+	if k.lb.Policy == config.PolicyLeastRequest {
+		return lb.LeastOf(g.hosts, int(max(k.lb.ChoiceCount, 2)), k.w.Rand.Uint64, activeRequests)
 	}
 	h := g.hosts[g.next%uint64(len(g.hosts))]
 	g.next++
 	return h
 }
 
-// weighted picks at random in proportion to the weights.
-func (k *picker) weighted(g *group) *upstream.Host {
-	total := uint64(0)
-	for _, h := range g.hosts {
-		total += uint64(h.Weight())
-	}
-	at := k.w.Rand.Uint64() % total
-	for _, h := range g.hosts {
-		if w := uint64(h.Weight()); at < w {
-			return h
-		} else {
-			at -= w
-		}
-	}
-	return g.hosts[0]
-}
+func activeRequests(h *upstream.Host) int64 { return h.Active.Requests.Load() }
 
 // locality picks a locality by its weight, less what of it is not healthy; nil
 // when the localities have no weights.
 func (k *picker) locality(s set) *group {
 	l := &k.byLocality[s]
 	if !l.built {
-		l.build(k.p, s)
+		l.build(k.p, s, k.factor)
 	}
 	if l.edf.Len() == 0 {
 		return nil
@@ -180,18 +162,19 @@ func (k *picker) locality(s set) *group {
 	return g
 }
 
-func (l *localityGroups) build(p *priority, s set) {
+// build schedules the localities that have hosts in the set, by their weight
+// times what their health allows, overprovisioned as priorities are.
+func (l *localityGroups) build(p *priority, s set, factor uint32) {
 	l.built = true
 	l.groups = make([]group, len(p.localities))
 	l.weight = make([]float64, len(p.localities))
 	for i := range p.localities {
 		x := &p.localities[i]
-		hosts := x.of(s)
-		if x.weight == 0 || len(hosts) == 0 {
+		hosts, of := x.of(s), len(x.all)-x.excluded
+		if x.weight == 0 || len(hosts) == 0 || of == 0 {
 			continue
 		}
-		available := min(1, 1.4*float64(len(hosts))/float64(len(x.all)))
-		l.weight[i] = float64(x.weight) * available
+		l.weight[i] = float64(x.weight) * min(1, float64(factor)/100*float64(len(hosts))/float64(of))
 		l.edf.Add(l.weight[i], i)
 	}
 }

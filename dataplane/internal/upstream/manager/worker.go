@@ -18,35 +18,45 @@ type workerView struct {
 
 // Get implements upstream.Clusters.
 func (v *workerView) Get(name string) upstream.Cluster {
-	c := v.clusters[name]
-	if c != nil && !c.stale {
+	if c := v.clusters[name]; c != nil {
 		return c
 	}
 	x, ok := v.m.shared.Load(name)
 	if !ok {
 		return nil
 	}
-	s := x.(*shared)
-	if c != nil && c.s == s {
-		c.stale = false
-		return c
-	}
-	c = newWorkerCluster(v, s)
+	c := newWorkerCluster(v, x.(*shared))
 	v.clusters[name] = c
 	return c
 }
 
-// drop lets the pools of a version that no longer serves drain.
-func (v *workerView) drop(name string, s *shared) {
+// drop lets the pools of a version that no longer serves drain, and returns
+// what the worker had of it.
+func (v *workerView) drop(name string, s *shared) *workerCluster {
 	c := v.clusters[name]
 	if c == nil || c.s != s {
-		return
+		return nil
 	}
 	delete(v.clusters, name)
-	c.stale = true
+	c.gone = true
 	for _, p := range c.pools {
 		p.drain()
 	}
+	return c
+}
+
+// idle says whether the cluster has no connection on the worker.
+func (c *workerCluster) idle() bool {
+	for _, p := range c.pools {
+		if !p.idle() {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *pools) idle() bool {
+	return (p.http == nil || p.http.Idle()) && (p.tcp == nil || p.tcp.Idle())
 }
 
 // prune lets the pools of hosts that are gone drain.
@@ -64,6 +74,9 @@ func (v *workerView) prune(name string) {
 		if !present[k.host] {
 			p.drain()
 			delete(c.pools, k)
+			if c.lastP == p {
+				c.lastP = nil
+			}
 		}
 	}
 }
@@ -89,7 +102,7 @@ type workerCluster struct {
 	pools map[poolKey]*pools
 	last  poolKey // the pool that was used last, to spare a look-up
 	lastP *pools
-	stale bool
+	gone  bool // serves no more; what comes late gets pools that drain
 }
 
 type poolKey struct {
@@ -138,7 +151,7 @@ func (c *workerCluster) refresh() {
 	}
 	c.picks = c.picks[:len(v.priorities)]
 	for i := range c.picks {
-		c.picks[i].rebuild(&v.priorities[i], &c.s.cfg.LB, c.v.w)
+		c.picks[i].rebuild(&v.priorities[i], v.factor, &c.s.cfg.LB, c.v.w)
 	}
 }
 
@@ -192,10 +205,10 @@ func (c *workerCluster) pick() *upstream.Host {
 	set := setHealthy
 	switch {
 	case p.panic:
+		c.count(upstream.LBHealthyPanic)
 		if c.s.cfg.LB.FailOnPanic {
 			return nil
 		}
-		c.count(upstream.LBHealthyPanic)
 		set = setAll
 	case degraded:
 		set = setDegraded
@@ -221,23 +234,31 @@ func (v *view) choosePriority(n uint32) (int, bool) {
 
 func (c *workerCluster) count(stat int) { c.s.info.Stats.Counter(stat).Inc(c.v.w.Stats()) }
 
-// find returns the pools of a key.
+// find returns the pools of a key, or nil.
 func (c *workerCluster) find(k poolKey) *pools {
 	if c.lastP != nil && c.last == k {
 		return c.lastP
 	}
 	p := c.pools[k]
+	if p != nil {
+		c.last, c.lastP = k, p
+	}
+	return p
+}
+
+// put returns the pools of a key, adding the key.
+func (c *workerCluster) put(k poolKey) *pools {
+	p := c.find(k)
 	if p == nil {
 		p = &pools{}
 		c.pools[k] = p
 	}
-	c.last, c.lastP = k, p
 	return p
 }
 
 func (c *workerCluster) config(h *upstream.Host, p config.Priority, mode pool.Mode, o *network.TransportOptions) pool.Config {
 	cfg := pool.Config{
-		Worker: c.v.w, Host: h, Info: c.s.info, Breakers: c.s.breakers[p], Mode: mode, Transport: c.transport(h),
+		Worker: c.v.w, Host: h, Info: c.s.info, Breakers: c.s.breakers[p], Mode: mode, Transport: upstream.TransportFor(c.s.cfg, h.Metadata()[upstream.TransportMatchKey]),
 		H1: c.v.m.h1stats, H2: c.s.h2stats, Bytes: c.s.bytes,
 	}
 	if o != nil {
@@ -245,32 +266,6 @@ func (c *workerCluster) config(h *upstream.Host, p config.Priority, mode pool.Mo
 		cfg.Options = &copied
 	}
 	return cfg
-}
-
-// transport is the cluster's transport, or the one that the endpoint's metadata
-// selects (transport_socket_matches).
-func (c *workerCluster) transport(h *upstream.Host) network.TransportFactory {
-	meta := h.Metadata()["envoy.transport_socket_match"]
-	for i := range c.s.cfg.Matches {
-		m := &c.s.cfg.Matches[i]
-		if subset(m.Match, meta) {
-			if m.Transport == nil {
-				return nil
-			}
-			return m.Transport.(network.TransportFactory)
-		}
-	}
-	return c.s.transport
-}
-
-// subset says whether all of want is in have.
-func subset(want, have map[string]any) bool {
-	for k, v := range want {
-		if have[k] != v {
-			return false
-		}
-	}
-	return true
 }
 
 // HTTPPool implements upstream.Cluster.
@@ -290,11 +285,48 @@ func (c *workerCluster) HTTPPool(h *upstream.Host, p config.Priority, downstream
 	if o != nil {
 		k.sni = o.ServerName
 	}
-	x := c.find(k)
-	if x.http == nil {
-		x.http = pool.NewHTTP(c.config(h, p, mode, o))
+	if x := c.find(k); x != nil && x.http != nil {
+		return x.http
 	}
-	return x.http
+	if !c.s.breakers[p].Pools().TryAcquire() {
+		return nil
+	}
+	return c.newHTTP(k, o)
+}
+
+// newHTTP makes a pool, which is forgotten when its last connection is gone: a
+// key may hold a name that a client chose.
+func (c *workerCluster) newHTTP(k poolKey, o *network.TransportOptions) upstream.HTTPPool {
+	cfg := c.config(k.host, k.priority, k.mode, o)
+	var made *pool.HTTP
+	forgotten := false
+	cfg.OnIdle = func() {
+		if forgotten {
+			return
+		}
+		forgotten = true
+		c.s.breakers[k.priority].Pools().Release()
+		if x := c.pools[k]; x != nil && x.http == made {
+			x.http = nil
+			c.forget(k, x)
+		}
+	}
+	made = pool.NewHTTP(cfg)
+	c.put(k).http = made
+	if c.gone {
+		made.Drain()
+	}
+	return made
+}
+
+// forget takes a key without pools out.
+func (c *workerCluster) forget(k poolKey, x *pools) {
+	if x.http == nil && x.tcp == nil {
+		delete(c.pools, k)
+		if c.lastP == x {
+			c.lastP = nil
+		}
+	}
 }
 
 // TCPPool implements upstream.Cluster.
@@ -303,7 +335,7 @@ func (c *workerCluster) TCPPool(h *upstream.Host, p config.Priority, o *network.
 	if o != nil {
 		k.sni = o.ServerName
 	}
-	x := c.find(k)
+	x := c.put(k)
 	if x.tcp == nil {
 		x.tcp = pool.NewTCP(c.config(h, p, pool.HTTP1, o))
 	}

@@ -48,8 +48,8 @@ type client struct {
 	room     int // counted in p.connecting
 }
 
-// connect begins a new connection.
-func (p *HTTP) connect() {
+// connect begins a new connection; false: it failed at once.
+func (p *HTTP) connect() bool {
 	c := &client{p: p, begun: p.cfg.Worker.Now(), failure: stream.ConnectionTermination, max: 1}
 	cfg := p.cfg.Info.Config
 	if p.cfg.Mode == HTTP2 {
@@ -76,12 +76,14 @@ func (p *HTTP) connect() {
 		p.count(upstream.CxConnectFail)
 		p.cfg.Host.Total.ConnectFail.Add(1)
 		p.failAll(upstream.LocalConnectFailure, err.Error())
-		return
+		p.check()
+		return false
 	}
 	c.conn = conn
 	c.info = upstream.UpstreamInfo{Connection: conn.Info(), ConnectionID: conn.ID(), Host: p.cfg.Host, Protocol: p.Protocol()}
 	conn.AddEvents(c)
 	conn.AddReadFilter(c)
+	return true
 }
 
 func (p *HTTP) newTransport() network.Transport {

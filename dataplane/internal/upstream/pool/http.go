@@ -36,7 +36,8 @@ type Config struct {
 	H1        *h1.Stats
 	H2        *h2.Stats
 	Bytes     *network.Stats
-	// OnIdle is called when the last connection of a draining pool is gone.
+	// OnIdle is called when the pool has neither connections nor requests any
+	// more; nil: nobody.
 	OnIdle func()
 }
 
@@ -90,11 +91,14 @@ func (p *HTTP) NewStream(d stream.ResponseDecoder, cb upstream.HTTPCallbacks) up
 			continue
 		}
 		if !p.cfg.Breakers.Requests().TryAcquire() {
-			p.count(upstream.RqPendingOverflow)
+			p.count(upstream.RqActiveOverflow)
 			cb.OnPoolFailure(upstream.PoolOverflow, "", p.cfg.Host)
 			return nil
 		}
 		p.attach(c, d, cb)
+		if p.cfg.Info.Config.PerUpstreamPreconnect > 1 {
+			p.grow()
+		}
 		return nil
 	}
 	if !p.cfg.Breakers.Pending().TryAcquire() {
@@ -115,16 +119,45 @@ func (p *HTTP) NewStream(d stream.ResponseDecoder, cb upstream.HTTPCallbacks) up
 	return w
 }
 
-// grow makes a connection when those in the making do not suffice.
+// maxGrowth is how many connections one request may begin, so that a large
+// ratio does not make a burst.
+const maxGrowth = 3
+
+// grow makes connections when those that there are do not suffice.
 func (p *HTTP) grow() {
-	if p.connecting >= p.nWaiting {
-		return
+	for range maxGrowth {
+		if !p.short() || !p.enlarge() {
+			return
+		}
 	}
+}
+
+// short says whether another connection is wanted: for the requests that wait
+// and, with preconnect_policy, for those that may follow.
+func (p *HTTP) short() bool {
+	ratio := p.cfg.Info.Config.PerUpstreamPreconnect
+	if ratio <= 1 {
+		return p.connecting < p.nWaiting
+	}
+	active, room := 0, p.connecting
+	for c := range p.all {
+		if c.state == open || c.state == draining {
+			active += c.active
+		}
+		if c.state == open {
+			room += c.limit() - c.active
+		}
+	}
+	return float64(p.nWaiting+active)*ratio > float64(room+active)
+}
+
+// enlarge begins one connection if the breaker lets it.
+func (p *HTTP) enlarge() bool {
 	conns := p.cfg.Breakers.Connections()
 	if !conns.TryAcquire() {
 		p.count(upstream.CxOverflow)
 		if len(p.all) > 0 {
-			return
+			return false
 		}
 		// A pool without any connection gets one whatever the limit says, or its
 		// requests would wait for ever.
@@ -132,7 +165,7 @@ func (p *HTTP) grow() {
 			f.Force()
 		}
 	}
-	p.connect()
+	return p.connect()
 }
 
 // attach gives a request a stream on a connection with room.
@@ -173,7 +206,7 @@ func (p *HTTP) pump() {
 		w := p.waiting.pop()
 		p.settle(w)
 		if !p.cfg.Breakers.Requests().TryAcquire() {
-			p.count(upstream.RqPendingOverflow)
+			p.count(upstream.RqActiveOverflow)
 			w.cb.OnPoolFailure(upstream.PoolOverflow, "", p.cfg.Host)
 			continue
 		}
@@ -211,12 +244,10 @@ func (p *HTTP) Drain() {
 	p.check()
 }
 
-// check tells the owner of a draining pool that it is empty.
+// check tells the owner of a pool that it is empty.
 func (p *HTTP) check() {
-	if p.draining && p.Idle() && p.cfg.OnIdle != nil {
-		f := p.cfg.OnIdle
-		p.cfg.OnIdle = nil
-		f()
+	if p.cfg.OnIdle != nil && p.Idle() {
+		p.cfg.OnIdle()
 	}
 }
 

@@ -54,7 +54,6 @@ func (p *TCP) count(stat int) { p.cfg.Info.Stats.Counter(stat).Inc(p.cfg.Worker.
 func (p *TCP) NewConnection(cb upstream.TCPCallbacks) upstream.Cancellable {
 	if !p.cfg.Breakers.Connections().TryAcquire() {
 		p.count(upstream.CxOverflow)
-		p.count(upstream.RqPendingOverflow)
 		cb.OnPoolFailure(upstream.PoolOverflow, "", p.cfg.Host)
 		return nil
 	}
@@ -83,6 +82,8 @@ func (p *TCP) NewConnection(cb upstream.TCPCallbacks) upstream.Cancellable {
 	})
 	if err != nil {
 		p.count(upstream.CxConnectFail)
+		p.count(upstream.RqPendingFailureEject)
+		p.cfg.Host.Total.ConnectFail.Add(1)
 		c.gone(network.LocalClose)
 		cb.OnPoolFailure(upstream.LocalConnectFailure, err.Error(), p.cfg.Host)
 		return nil

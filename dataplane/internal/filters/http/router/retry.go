@@ -252,6 +252,7 @@ func (r *Router) allowRetry(*header.Map) bool {
 	}
 	held := r.cluster.Breakers(config.Priority(r.match.Route.Forward.Priority)).Retries()
 	if !held.TryAcquire() {
+		r.cb.Info().Flags |= fault.UpstreamOverflow
 		r.charge(upstream.RqRetryOverflow)
 		return false
 	}

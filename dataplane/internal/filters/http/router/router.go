@@ -312,7 +312,7 @@ func (r *Router) start() bool {
 	pool := r.cluster.HTTPPool(host, f.Priority, r.cb.Info().Protocol, r.transportOptions())
 	if pool == nil {
 		r.charge(upstream.CxPoolOverflow)
-		r.onUpstreamReset(stream.Overflow, "", nil)
+		r.fail(503, "no healthy upstream", "no_healthy_upstream", fault.NoHealthyUpstream, false)
 		return false
 	}
 	r.attempts++

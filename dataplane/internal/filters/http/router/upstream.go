@@ -241,8 +241,8 @@ func (u *upstreamRequest) DecodeHeaders(h *header.Map, end bool) {
 	} else {
 		u.host.Total.Success.Add(1)
 	}
-	if h.HasID(header.EnvoyImmediateHealthCheckFail) && u.host.SetFlag(upstream.FailedActiveHC|upstream.ExcludedByHC) {
-		u.host.LastStatus.Store(now.UnixNano())
+	if u.host.OnImmediateFail != nil && h.HasID(header.EnvoyImmediateHealthCheckFail) {
+		u.host.OnImmediateFail()
 	}
 	if r.considerRetry(status, h, end) {
 		r.w.Headers.Put(h)
