@@ -65,8 +65,9 @@ func newRoot(o *options) *cobra.Command {
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&o.server, "server", env("HAWSER_SERVER", "127.0.0.1:9090"), "address of the config API's gRPC port ($HAWSER_SERVER)")
-	f.StringVar(&o.token, "token", os.Getenv("HAWSER_TOKEN"), "token ($HAWSER_TOKEN)")
-	f.StringVar(&o.tokenFile, "token-file", env("HAWSER_TOKEN_FILE", ""), "file with the token ($HAWSER_TOKEN_FILE; else .hawser/admin.token here or in the home directory)")
+	// Its default is looked up when it is needed: help shows defaults.
+	f.StringVar(&o.token, "token", "", "token ($HAWSER_TOKEN)")
+	f.StringVar(&o.tokenFile, "token-file", "", "file with the token ($HAWSER_TOKEN_FILE; else .hawser/admin.token here or in the home directory)")
 	f.StringVarP(&o.namespace, "namespace", "n", env("HAWSER_NAMESPACE", "default"), "namespace ($HAWSER_NAMESPACE)")
 	f.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
 	f.StringVar(&o.caFile, "ca-file", os.Getenv("HAWSER_CA_FILE"), "speak TLS and trust these certificates (PEM); without it the connection is plaintext")
@@ -82,7 +83,7 @@ func newRoot(o *options) *cobra.Command {
 	})
 	root.AddCommand(
 		newApply(o), newDelete(o), newGet(o), newDescribe(o), newDiff(o), newHistory(o), newRevert(o),
-		newStatus(o), newProxies(o), newValidate(o), newToken(o), newAudit(o), newVersion(o),
+		newStatus(o), newProxies(o), newValidate(o), newToken(o), newAudit(o), newVersion(o), newUp(o),
 	)
 	return root
 }
@@ -106,6 +107,12 @@ func (o *options) findToken() (string, error) {
 	}
 	if o.tokenFile != "" {
 		return read(o.tokenFile)
+	}
+	if t := os.Getenv("HAWSER_TOKEN"); t != "" {
+		return t, nil
+	}
+	if file := os.Getenv("HAWSER_TOKEN_FILE"); file != "" {
+		return read(file)
 	}
 	places := []string{filepath.Join(".hawser", "admin.token")}
 	if home, err := os.UserHomeDir(); err == nil {
