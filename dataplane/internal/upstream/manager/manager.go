@@ -129,16 +129,16 @@ func (m *Manager) gauges() {
 // SetAssignment replaces the hosts of an EDS cluster: of the newest version, and
 // of the one that serves if it asks for the same endpoints.
 func (m *Manager) SetAssignment(name string, a *config.Assignment) error {
-	done := false
-	for _, set := range []map[string]*cluster{m.warming, m.active} {
-		c := set[name]
-		if c == nil || c.cfg.Discovery != config.EDS {
-			continue
+	found := []*cluster{}
+	for _, c := range []*cluster{m.warming[name], m.active[name]} {
+		if c != nil && c.cfg.Discovery == config.EDS {
+			found = append(found, c)
 		}
-		c.setAssignment(a)
-		done = true
 	}
-	if !done {
+	for _, c := range found {
+		c.setAssignment(a)
+	}
+	if len(found) == 0 {
 		return fmt.Errorf("no EDS cluster '%s'", name)
 	}
 	return nil
