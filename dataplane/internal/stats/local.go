@@ -12,13 +12,13 @@ type page [pageSize]uint64
 // Local is one writer's slots: each worker has its own. The store's Main local
 // may be written by any goroutine.
 type Local struct {
-	dir    atomic.Pointer[[]atomic.Pointer[page]]
-	hists  atomic.Pointer[[]atomic.Pointer[hist]]
+	dir    atomic.Pointer[[]*atomic.Pointer[page]]
+	hists  atomic.Pointer[[]*atomic.Pointer[hist]]
 	shared bool
 }
 
 func (l *Local) slot(id uint32) *uint64 {
-	p := &(*l.dir.Load())[id>>pageBits]
+	p := (*l.dir.Load())[id>>pageBits]
 	pg := p.Load()
 	if pg == nil {
 		pg = l.newPage(p)
@@ -33,7 +33,7 @@ func (l *Local) newPage(p *atomic.Pointer[page]) *page {
 }
 
 func (l *Local) hist(id uint32) *hist {
-	p := &(*l.hists.Load())[id]
+	p := (*l.hists.Load())[id]
 	h := p.Load()
 	if h == nil {
 		p.CompareAndSwap(nil, new(hist))

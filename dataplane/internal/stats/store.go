@@ -54,17 +54,18 @@ func (s *Store) newLocal(shared bool) *Local {
 	return l
 }
 
-// grow makes room for so many slots and histograms. Pages stay where they are,
-// so a writer that still uses the old directory loses nothing.
+// grow makes room for so many slots and histograms. The cells stay where they
+// are, so a writer that still uses the old directory loses nothing; pages and
+// histograms are made when they are first written, so that a cluster that a
+// worker never uses costs it nothing.
 func (l *Local) grow(slots, hists uint32) {
-	l.dir.Store(extend(l.dir.Load(), int(slots+pageSize-1)>>pageBits, func(p *atomic.Pointer[page]) { p.CompareAndSwap(nil, new(page)) }))
-	l.hists.Store(extend(l.hists.Load(), int(hists), func(p *atomic.Pointer[hist]) { p.CompareAndSwap(nil, new(hist)) }))
+	l.dir.Store(extend(l.dir.Load(), int(slots+pageSize-1)>>pageBits))
+	l.hists.Store(extend(l.hists.Load(), int(hists)))
 }
 
-// extend returns a directory of at least n entries with the old ones copied.
-// materialise fills an empty old entry first, so that a writer with the old
-// directory and a reader with the new one agree.
-func extend[T any](old *[]atomic.Pointer[T], n int, materialise func(*atomic.Pointer[T])) *[]atomic.Pointer[T] {
+// extend returns a directory of at least n entries that shares the old one's
+// cells.
+func extend[T any](old *[]*atomic.Pointer[T], n int) *[]*atomic.Pointer[T] {
 	have := 0
 	if old != nil {
 		have = len(*old)
@@ -72,11 +73,13 @@ func extend[T any](old *[]atomic.Pointer[T], n int, materialise func(*atomic.Poi
 	if n <= have && old != nil {
 		return old
 	}
-	next := make([]atomic.Pointer[T], max(n, have+have/2, 1))
-	for i := range have {
-		p := &(*old)[i]
-		materialise(p)
-		next[i].Store(p.Load())
+	next := make([]*atomic.Pointer[T], max(n, have+have/2, 1))
+	if old != nil {
+		copy(next, *old)
+	}
+	cells := make([]atomic.Pointer[T], len(next)-have)
+	for i := range cells {
+		next[have+i] = &cells[i]
 	}
 	return &next
 }
