@@ -41,7 +41,7 @@ type typeState struct {
 	rank     int
 	wildcard bool
 	named    bool // state of the world: names were given once
-	names    map[string]struct{}
+	names    nameSet
 	base     *Table
 	// exceptions from base, by name.
 	exceptions map[string]held
@@ -93,7 +93,7 @@ func (s *Session) Request(r *Request, now time.Time) error {
 		if len(s.types) >= maxTypes {
 			return fmt.Errorf("more than %d types on a stream", maxTypes)
 		}
-		t = &typeState{url: url, rank: rank(url), names: map[string]struct{}{}}
+		t = &typeState{url: url, rank: rank(url)}
 		s.types[url] = t
 		s.order = append(s.order, t)
 		slices.SortStableFunc(s.order, func(a, b *typeState) int { return cmp.Compare(a.rank, b.rank) })
@@ -114,15 +114,14 @@ func (s *Session) Request(r *Request, now time.Time) error {
 			delete(s.awaiting, ref)
 		}
 	}
+	if len(s.awaiting) == 0 {
+		s.awaiting = nil // an emptied map keeps its memory
+	}
 	return nil
 }
 
 func (t *typeState) wants(name string) bool {
-	if t.wildcard {
-		return true
-	}
-	_, ok := t.names[name]
-	return ok
+	return t.wildcard || t.names.has(name)
 }
 
 func (t *typeState) except(name string, h held) {
@@ -143,20 +142,11 @@ func (t *typeState) has(name string) held {
 	return held{}
 }
 
-// want adds a name. The string that the table has is kept, so that a thousand
-// clients share one.
-func (t *typeState) want(name string) {
-	if r := t.base.Get(name); r != nil {
-		name = r.Name
-	}
-	t.names[name] = struct{}{}
-}
-
 // everything begins a wildcard subscription: the client has nothing but the
 // names that it asked for.
 func (t *typeState) everything() {
 	t.wildcard = true
-	for name := range t.names {
+	for _, name := range t.names {
 		if _, is := t.exceptions[name]; !is {
 			t.except(name, t.has(name))
 		}
@@ -180,10 +170,9 @@ func (t *typeState) deltaNames(r *Request, first bool) {
 			t.wildcard = false
 			continue
 		}
-		if _, ok := t.names[name]; !ok {
+		if !t.names.remove(name) {
 			continue
 		}
-		delete(t.names, name)
 		if t.wildcard {
 			// It still wants it, and must be told that it has it.
 			t.except(name, held{force: true})
@@ -191,6 +180,7 @@ func (t *typeState) deltaNames(r *Request, first bool) {
 			delete(t.exceptions, name)
 		}
 	}
+	t.names.addAll(slices.DeleteFunc(slices.Clone(r.Subscribe), func(name string) bool { return name == "*" }))
 	for _, name := range r.Subscribe {
 		if name == "*" {
 			if !t.wildcard {
@@ -202,7 +192,6 @@ func (t *typeState) deltaNames(r *Request, first bool) {
 			t.answer = t.answer || len(r.Initial) == 0
 			continue
 		}
-		t.want(name)
 		if _, known := r.Initial[name]; !first || !known {
 			h := t.has(name)
 			h.force = true
@@ -217,33 +206,23 @@ func (t *typeState) stateNames(r *Request, first bool) {
 	if first {
 		t.claim = r.Version
 	}
-	names := make(map[string]struct{}, len(r.Names))
-	wildcard := false
-	for _, name := range r.Names {
-		if name == "*" {
-			wildcard = true
-		} else {
-			names[name] = struct{}{}
-		}
-	}
+	var names nameSet
+	names.addAll(slices.DeleteFunc(slices.Clone(r.Names), func(name string) bool { return name == "*" }))
 	t.named = t.named || len(r.Names) > 0
-	wildcard = wildcard || !t.named
-	for name := range t.names {
-		if _, still := names[name]; !still {
-			delete(t.names, name)
-			if !wildcard {
-				delete(t.exceptions, name)
-			}
+	wildcard := !t.named || len(names) < len(r.Names) && slices.Contains(r.Names, "*")
+	before := t.names
+	t.names = names
+	for _, name := range before {
+		if !names.has(name) && !wildcard {
+			delete(t.exceptions, name)
 		}
 	}
-	for name := range names {
-		if _, had := t.names[name]; had {
-			continue
+	for _, name := range names {
+		if !before.has(name) {
+			h := t.has(name)
+			h.force = true
+			t.except(name, h)
 		}
-		h := t.has(name)
-		h.force = true
-		t.want(name)
-		t.except(name, h)
 	}
 	switch {
 	case wildcard && !t.wildcard:

@@ -30,8 +30,8 @@ func (s *Session) update(t *typeState, view *View, now time.Time) *Response {
 		switch {
 		case want != nil && (has.force || has.version != want.Version):
 			updates = append(updates, want)
-			if _, named := t.names[name]; named {
-				t.names[want.Name] = struct{}{} // the string that all share
+			if t.names.has(name) {
+				t.names.add(want.Name) // the string that all share
 			}
 		case want == nil && has.force:
 			missing = append(missing, name)
@@ -103,7 +103,7 @@ func (t *typeState) whole(cur *Table) []*Resource {
 			list = append(list, r)
 		}
 	} else {
-		for name := range t.names {
+		for _, name := range t.names {
 			if r := cur.Get(name); r != nil {
 				list = append(list, r)
 			}
@@ -127,7 +127,7 @@ func (t *typeState) version(cur *Table) string {
 			total = cur.sum
 		}
 	} else {
-		for name := range t.names {
+		for _, name := range t.names {
 			if r := cur.Get(name); r != nil {
 				total = total.add(r.sum)
 			}
