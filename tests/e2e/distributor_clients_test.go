@@ -137,25 +137,13 @@ func TestEnvoyAndGRPCClients(t *testing.T) {
 // requests run.
 func TestNoRequestFails(t *testing.T) {
 	m := up(t, "--no-demo", "--proxy", envoy(t))
-	answer := func(name string) (host string, port int) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })}
-		go func() { _ = s.Serve(l) }()
-		t.Cleanup(func() { _ = s.Close() })
-		a := l.Addr().(*net.TCPAddr)
-		return a.IP.String(), a.Port
-	}
-	aHost, aPort := answer("a")
-	bHost, bPort := answer("b")
+	a, b := serveText(t, "a"), serveText(t, "b")
 	route := func(to string) string {
 		return fmt.Sprintf("\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\nspec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: %s, port: 80}]}]}", to)
 	}
 	// Both backends stay; workloads come and go, and the route moves between
 	// services that are made for it and deleted behind it.
-	m.acknowledged(m.apply(m.gatewayManifest()+service("s0", "HTTP")+workload("s0-a", "s0", aHost, aPort)+route("s0")), 2)
+	m.acknowledged(m.apply(m.gatewayManifest()+service("s0", "HTTP")+workload("s0-a", "s0", a.host, a.port)+route("s0")), 2)
 	var requests, failures atomic.Int64
 	last := atomic.Value{}
 	stop := make(chan struct{})
@@ -191,12 +179,12 @@ func TestNoRequestFails(t *testing.T) {
 	for time.Now().Before(end) {
 		n++
 		next, old := fmt.Sprintf("s%d", n), fmt.Sprintf("s%d", n-1)
-		host, port := aHost, aPort
+		at := a
 		if n%2 == 0 {
-			host, port = bHost, bPort
+			at = b
 		}
-		m.apply(service(next, "HTTP") + workload(next+"-w", next, host, port) + route(next))
-		m.apply(workload(next+"-x", next, aHost, aPort))
+		m.apply(service(next, "HTTP") + workload(next+"-w", next, at.host, at.port) + route(next))
+		m.apply(workload(next+"-x", next, a.host, a.port))
 		deleteService(t, ctx, api, old)
 	}
 	close(stop)

@@ -329,3 +329,22 @@ func TestCostFollowsTheChange(t *testing.T) {
 		t.Errorf("%d allocations", n)
 	}
 }
+
+// TestListenersFromElsewhere: a client that asks the aggregated service for
+// endpoints only is settled, if later.
+func TestListenersFromElsewhere(t *testing.T) {
+	s := NewSession(Delta, "")
+	if err := s.Request(&Request{TypeURL: TypeEndpoint, Subscribe: []string{"e"}}, now); err != nil {
+		t.Fatal(err)
+	}
+	v := viewOf(t, 3, made(t, TypeEndpoint, "e", 1))
+	ack(t, s, s.Next(v, now), "")
+	s.Next(v, now)
+	if _, told := s.TakeStatus(); told || !s.Deadline().Equal(now.Add(awaitTimeout)) {
+		t.Errorf("settled too early, deadline %v", s.Deadline())
+	}
+	s.Next(v, now.Add(awaitTimeout))
+	if st, _ := s.TakeStatus(); st.Settled != 3 {
+		t.Errorf("settled at %d", st.Settled)
+	}
+}

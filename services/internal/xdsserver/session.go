@@ -25,6 +25,7 @@ type Session struct {
 	changed  bool // status is newer than what was taken
 	awaiting map[Ref]time.Time
 	deadline time.Time // zero: nothing waits for time
+	opened   time.Time // the first request
 }
 
 // mark says that the client has all of a revision once the responses up to
@@ -89,6 +90,9 @@ func (s *Session) Request(r *Request, now time.Time) error {
 	}
 	t := s.types[url]
 	first := t == nil
+	if s.opened.IsZero() {
+		s.opened = now
+	}
 	if first {
 		if len(s.types) >= maxTypes {
 			return fmt.Errorf("more than %d types on a stream", maxTypes)
@@ -304,8 +308,10 @@ func (s *Session) Deadline() time.Time { return s.deadline }
 func (s *Session) complete(revision int64, now time.Time) {
 	if s.only == "" {
 		// A client of the aggregated service begins with clusters or
-		// listeners; without the latter it has not asked for everything yet.
-		if s.types[TypeListener] == nil {
+		// listeners; without the latter it has not asked for everything yet,
+		// unless it gets its listeners elsewhere.
+		if until := s.opened.Add(awaitTimeout); s.types[TypeListener] == nil && until.After(now) {
+			s.wake(until)
 			return
 		}
 		for ref, until := range s.awaiting {
