@@ -136,7 +136,15 @@ func (c *Callbacks) EncodeTrailers(h *header.Map) { c.m.EncodeTrailers(h) }
 // nil when there is none.
 func (c *Callbacks) PerRoute() any {
 	if r := c.Route(); r != nil {
-		return r.FilterConfig(c.node.name)
+		return switchless(r.FilterConfig(c.node.name))
 	}
 	return nil
+}
+
+// switchless leaves out what only turns a filter on or off.
+func switchless(v any) any {
+	if _, is := v.(route.FilterSwitch); is {
+		return nil
+	}
+	return v
 }

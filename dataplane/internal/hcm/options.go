@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hawser-mesh/hawser/dataplane/internal/config"
+	"github.com/hawser-mesh/hawser/dataplane/internal/event"
 	"github.com/hawser-mesh/hawser/dataplane/internal/filter"
 	"github.com/hawser-mesh/hawser/dataplane/internal/header"
 	"github.com/hawser-mesh/hawser/dataplane/internal/route"
@@ -125,5 +126,5 @@ type Options struct {
 // LocalReply is local_reply_config.
 type LocalReply interface {
 	// Rewrite changes a local reply's headers, the stream's status and the body.
-	Rewrite(i *streaminfo.Info, h *header.Map, body string) string
+	Rewrite(w *event.Worker, i *streaminfo.Info, h *header.Map, body string) string
 }

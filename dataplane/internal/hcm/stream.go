@@ -214,17 +214,31 @@ func (s *activeStream) build() {
 	s.built = true
 	for i := range s.c.opts.Filters {
 		f := &s.c.opts.Filters[i]
-		if f.Disabled && !s.enabled(f.Name) {
+		if s.skips(f) {
 			continue
 		}
 		s.manager.Build(f.Name, f.Factory)
 	}
 }
 
-// enabled says whether a route turns a filter on that is off by default.
-func (s *activeStream) enabled(name string) bool {
+// skips says whether a filter is off: by itself, unless the route configures
+// it, or by the route (envoy.config.route.v3.FilterConfig).
+func (s *activeStream) skips(f *NamedFilter) bool {
+	if !f.Disabled && !s.c.opts.switches() {
+		return false // the common case needs no route yet
+	}
 	r := s.Route()
-	return r != nil && r.FilterConfig(name) != nil
+	if r == nil {
+		return f.Disabled
+	}
+	c := r.FilterConfig(f.Name)
+	return c == route.FilterDisabled || f.Disabled && c == nil
+}
+
+// switches says whether the route table in force turns filters off.
+func (o *Options) switches() bool {
+	t := o.Routes.Route()
+	return t != nil && t.Switches
 }
 
 // DecodeData implements stream.RequestDecoder.
@@ -272,7 +286,7 @@ func (s *activeStream) LocalReply(status int, body, detail string) {
 func (s *activeStream) PrepareLocalReply(h *header.Map, body string) string {
 	if s.c.opts.LocalReply != nil {
 		s.info.Code = statusOf(h)
-		return s.c.opts.LocalReply.Rewrite(&s.info, h, body)
+		return s.c.opts.LocalReply.Rewrite(s.Worker(), &s.info, h, body)
 	}
 	return body
 }

@@ -31,6 +31,8 @@ type Table struct {
 	MaxDirectBody    uint32
 	ValidateClusters bool
 	IgnorePathParams bool
+	// Switches says that some filter is turned off somewhere (FilterDisabled).
+	Switches bool
 
 	exact    map[string]*VirtualHost
 	suffixes []wildcard // "*.example.com", longest first
@@ -347,3 +349,13 @@ func (p *PathMatch) equal(a, b string) bool {
 	}
 	return a == b
 }
+
+// FilterSwitch is a per-route configuration that only turns a filter on or off
+// (envoy.config.route.v3.FilterConfig without config).
+type FilterSwitch uint8
+
+// The switches.
+const (
+	FilterEnabled FilterSwitch = iota + 1
+	FilterDisabled
+)
