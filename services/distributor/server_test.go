@@ -53,6 +53,7 @@ type mesh struct {
 
 	stopAPI, stopDist func()
 	grpcAddr, xdsAddr string
+	natsURL           string // else bus is used in process
 }
 
 func newMesh(t *testing.T) *mesh {
@@ -98,9 +99,13 @@ func (m *mesh) run(f func(context.Context) error) func() {
 }
 
 func (m *mesh) startAPI() {
-	s, err := configapi.New(configapi.Config{
+	cfg := configapi.Config{
 		GRPCAddress: m.grpcAddr, HTTPAddress: "127.0.0.1:0", AdminToken: token, Bus: m.bus, Log: m.log(),
-		Store: configapi.StoreConfig{SQLitePath: filepath.Join(m.dir, "store.db")}})
+		Store: configapi.StoreConfig{SQLitePath: filepath.Join(m.dir, "store.db")}}
+	if m.natsURL != "" {
+		cfg.Bus, cfg.NATS.URL = nil, m.natsURL
+	}
+	s, err := configapi.New(cfg)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -109,8 +114,12 @@ func (m *mesh) startAPI() {
 }
 
 func (m *mesh) startDist() {
-	s, err := New(Config{ID: "d1", XDSAddress: m.xdsAddr, HTTPAddress: "127.0.0.1:0", Bus: m.bus, Log: m.log(),
-		ConfigAPI: ConfigAPIConfig{Address: m.grpcAddr, Token: token}})
+	cfg := Config{ID: "d1", XDSAddress: m.xdsAddr, HTTPAddress: "127.0.0.1:0", Bus: m.bus, Log: m.log(),
+		ConfigAPI: ConfigAPIConfig{Address: m.grpcAddr, Token: token}}
+	if m.natsURL != "" {
+		cfg.Bus, cfg.NATS.URL = nil, m.natsURL
+	}
+	s, err := New(cfg)
 	if err != nil {
 		m.t.Fatal(err)
 	}
