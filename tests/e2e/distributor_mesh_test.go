@@ -38,7 +38,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	out, err := exec.Command("go", "build", "-o", dir+"/",
-		"github.com/hawser-mesh/hawser/services/cmd/hawser", "github.com/hawser-mesh/hawser/services/cmd/hawser-demo").CombinedOutput()
+		"github.com/hawser-mesh/hawser/services/cmd/...").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}

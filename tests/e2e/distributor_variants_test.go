@@ -51,23 +51,7 @@ func TestVariants(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := up(t, "--no-demo", "--no-proxies")
-			file := filepath.Join(t.TempDir(), "envoy.yaml")
-			if err := os.WriteFile(file, []byte(bootstrap(m.xds, m.admin, c[0], c[1], c[2])), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.Command(program, "-c", file, "--service-node", "e1", "--service-cluster", "edge", "--base-id", fmt.Sprint(m.admin), "-l", "warn")
-			log := &lockedBuffer{}
-			cmd.Stdout, cmd.Stderr = log, log
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				_ = cmd.Process.Kill()
-				_ = cmd.Wait()
-				if t.Failed() {
-					t.Log(log)
-				}
-			})
+			log := startEnvoy(t, program, m.admin, bootstrap(m.xds, m.admin, c[0], c[1], c[2]))
 			a, b := serveText(t, "a"), serveText(t, "b")
 			route := func(to string) string {
 				return fmt.Sprintf("\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\nspec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: %s, port: 80}]}]}", to)
@@ -89,6 +73,29 @@ func TestVariants(t *testing.T) {
 			}
 		})
 	}
+}
+
+// startEnvoy runs one until the test ends.
+func startEnvoy(t *testing.T, program string, base int, bootstrap string) *lockedBuffer {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(file, []byte(bootstrap), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-c", file, "--service-node", "e1", "--service-cluster", "edge", "--base-id", fmt.Sprint(base), "-l", "warn")
+	log := &lockedBuffer{}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log)
+		}
+	})
+	return log
 }
 
 type place struct {
@@ -120,9 +127,9 @@ func (m *upMesh) answers(want string) {
 		}
 		defer answer.Body.Close()
 		text, err := io.ReadAll(answer.Body)
-		if err != nil || string(text) != want {
-			return fmt.Errorf("the gateway answers %d %q, want %q: %w", answer.StatusCode, text, want, err)
+		if err == nil && string(text) != want {
+			err = fmt.Errorf("the gateway answers %d %q, want %q", answer.StatusCode, text, want)
 		}
-		return nil
+		return err
 	})
 }
