@@ -94,9 +94,15 @@ func (o *options) up(ctx context.Context, u *upOptions) error {
 	if err := ready(ctx, failed, "http://"+api.HTTPAddr()+"/readyz", "http://"+dist.HTTPAddr()+"/readyz"); err != nil {
 		return err
 	}
-	for _, c := range children {
-		c.out = o.err
-		defer background(c.keep)()
+	for _, group := range children {
+		defer background(func(ctx context.Context) {
+			var running sync.WaitGroup
+			for _, c := range group {
+				c.out = o.err
+				running.Go(func() { c.keep(ctx) })
+			}
+			running.Wait()
+		})()
 	}
 	fmt.Fprint(o.out, u.greeting(api.GRPCAddr(), api.HTTPAddr(), dist.XDSAddr(), tokenFile))
 	select {
@@ -195,16 +201,30 @@ func firstToken(dir string) (path string, err error) {
 	return path, os.Rename(next, path)
 }
 
-// children are the programs to start, in order.
-func (u *upOptions) children(logs, tokenFile, api, xds string) ([]*child, error) {
-	var list []*child
-	add := func(name, path string, args ...string) {
-		list = append(list, &child{name: name, path: path, args: args, log: filepath.Join(logs, name+".log")})
+// children are the programs to start: services, and then the proxies before
+// them.
+func (u *upOptions) children(logs, tokenFile, api, xds string) (groups [][]*child, err error) {
+	for _, group := range []func(func(string, string, ...string)) error{
+		func(add func(string, string, ...string)) error { return u.demos(add, tokenFile, api) },
+		func(add func(string, string, ...string)) error { return u.proxies(add, xds) },
+	} {
+		var list []*child
+		err := group(func(name, path string, args ...string) {
+			list = append(list, &child{name: name, path: path, args: args, log: filepath.Join(logs, name+".log")})
+		})
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, list)
 	}
+	return groups, nil
+}
+
+func (u *upOptions) demos(add func(name, path string, args ...string), tokenFile, api string) error {
 	if !u.noDemo {
 		demo, err := findProgram("hawser-demo")
 		if err != nil {
-			return nil, errors.New("hawser-demo is neither beside hawser nor in PATH: build it with make build, or give --no-demo")
+			return errors.New("hawser-demo is neither beside hawser nor in PATH: build it with make build, or give --no-demo")
 		}
 		for _, d := range []struct {
 			name, version string
@@ -219,25 +239,29 @@ func (u *upOptions) children(logs, tokenFile, api, xds string) ([]*child, error)
 				"-configapi", api, "-token-file", tokenFile}, d.args...)...)
 		}
 	}
+	return nil
+}
+
+func (u *upOptions) proxies(add func(name, path string, args ...string), xds string) error {
 	if u.noProxies {
-		return list, nil
+		return nil
 	}
 	proxy := u.proxy
 	if proxy == "" {
 		var err error
 		if proxy, err = findProgram("hawser-proxy"); err != nil {
-			return nil, errors.New("hawser-proxy is neither beside hawser nor in PATH: build it with make build, or give --proxy or --no-proxies")
+			return errors.New("hawser-proxy is neither beside hawser nor in PATH: build it with make build, or give --proxy or --no-proxies")
 		}
 	}
 	for i, role := range []string{"edge", "sidecar"} {
 		file := filepath.Join(u.dir, role+".yaml")
 		if err := writeBootstrap(file, u.adminPort+i, xds); err != nil {
-			return nil, err
+			return err
 		}
 		// Two proxies of one host need base ids that nobody else has.
 		add(role, proxy, "-c", file, "--service-node", role+"-1", "--service-cluster", role, "--base-id", strconv.Itoa(u.adminPort+i))
 	}
-	return list, nil
+	return nil
 }
 
 // greeting says what there is and what to do with it.

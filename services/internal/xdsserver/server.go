@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 // Source gives the views.
@@ -105,7 +106,10 @@ func (s *Server) serve(w wire, mode Mode, typeURL string) error {
 	if node.GetId() == "" {
 		return status.Error(codes.InvalidArgument, "node.id is missing in the first request")
 	}
-	client := Client{Stream: s.streams.Add(1), Node: node, Connected: s.cfg.Now()}
+	client := Client{Stream: s.streams.Add(1), Node: slim(node), Connected: s.cfg.Now()}
+	if proto.Size(client.Node) > maxNode {
+		return status.Errorf(codes.InvalidArgument, "the node, without its extensions, is larger than %d bytes", maxNode)
+	}
 	if p, ok := peer.FromContext(ctx); ok {
 		client.Address = p.Addr.String()
 	}
@@ -115,21 +119,34 @@ func (s *Server) serve(w wire, mode Mode, typeURL string) error {
 		s.stats.Streams.Add(-1)
 		s.cfg.Observer.Disconnected(client)
 	}()
-	go func() {
-		for r := first; ; {
-			select {
-			case requests <- r:
-			case <-ctx.Done():
-				return
-			}
-			var err error
-			if r, _, err = w.receive(); err != nil {
-				ended <- err
-				return
-			}
-		}
-	}()
+	go read(ctx, w, first, requests, ended)
 	return s.loop(ctx, w, client, NewSession(mode, typeURL), requests, ended)
+}
+
+// maxNode bounds what is kept of a node, in bytes.
+const maxNode = 64 << 10
+
+// slim leaves out what is large and says nothing about what a client is to
+// have: Envoy lists its hundreds of extensions.
+func slim(n *corev3.Node) *corev3.Node {
+	return &corev3.Node{Id: n.GetId(), Cluster: n.GetCluster(), Metadata: n.GetMetadata(), Locality: n.GetLocality(),
+		UserAgentName: n.GetUserAgentName(), UserAgentVersionType: n.GetUserAgentVersionType()}
+}
+
+// read passes on what the client says until the stream ends.
+func read(ctx context.Context, w wire, r *Request, requests chan<- *Request, ended chan<- error) {
+	for {
+		select {
+		case requests <- r:
+		case <-ctx.Done():
+			return
+		}
+		var err error
+		if r, _, err = w.receive(); err != nil {
+			ended <- err
+			return
+		}
+	}
 }
 
 func (s *Server) loop(ctx context.Context, w wire, client Client, session *Session, requests <-chan *Request, ended <-chan error) error {

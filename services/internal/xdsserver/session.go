@@ -291,6 +291,17 @@ func (s *Session) unanswered(now time.Time, below int) bool {
 			return true
 		}
 	}
+	// A cluster serves nobody before it has its endpoints, which a client may
+	// ask for after it has answered.
+	for ref, until := range s.awaiting {
+		if rank(ref.TypeURL) >= below {
+			continue
+		}
+		if until = until.Add(GateTimeout - awaitTimeout); until.After(now) {
+			s.wake(until)
+			return true
+		}
+	}
 	return false
 }
 

@@ -207,13 +207,20 @@ func (t *typeState) accepted(f *sent) {
 	}
 }
 
-// maxSources bounds the sources of a refusal that names no resource.
-const maxSources = 100
+// Bounds of a refusal: its sources where it names no resource, its words in
+// bytes.
+const (
+	maxSources = 100
+	maxMessage = 16 << 10
+)
 
 // refused notes who was refused: those that the client's words name, or the
 // only one, or else the response as a whole.
 func (t *typeState) refused(f *sent, message string, now time.Time) {
 	t.accepted(f)
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "")
+	}
 	if t.rejected == nil {
 		t.rejected = map[string]Rejection{}
 	}
