@@ -294,7 +294,7 @@ func (s *clientStream) Stream() stream.Stream { return s }
 // bodiless are the methods whose requests carry no "content-length: 0".
 func bodiless(method string) bool {
 	switch method {
-	case "GET", "HEAD", "DELETE", "CONNECT", "TRACE", "OPTIONS":
+	case "GET", "HEAD", "DELETE", "CONNECT", "TRACE":
 		return true
 	}
 	return false

@@ -14,7 +14,7 @@ func viewString(b []byte) string {
 	return unsafe.String(&b[0], len(b))
 }
 
-// maxNominated is how many names a Connection header may list.
+// maxNominated is how many names in a Connection header are too many.
 const maxNominated = 10
 
 // sanitizeConnection removes what a Connection header names, and what of HTTP/2
@@ -38,12 +38,12 @@ func sanitizeConnection(h *header.Map) error {
 	}
 	n := 0
 	for name := range strings.SplitSeq(connection, ",") {
-		if n++; n > maxNominated {
+		if n++; n >= maxNominated {
 			return errConnection
 		}
 		name = strings.ToLower(strings.Trim(name, " \t"))
 		switch name {
-		case "", "close", "keep-alive", "cookie", "upgrade":
+		case "", "close", "keep-alive", "upgrade":
 		case "te":
 			keepTrailers(h)
 		case "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto":

@@ -12,21 +12,21 @@ func (e *Error) Error() string { return e.Detail }
 
 // The violations. They are constants: refusing a request allocates nothing.
 var (
-	errCodec         = &Error{400, "Bad Request", "http1.codec_error"}
-	errCharacters    = &Error{400, "Bad Request", "http1.invalid_characters"}
-	errURL           = &Error{400, "Bad Request", "http1.invalid_url"}
-	errScheme        = &Error{400, "Bad Request", "http1.invalid_scheme"}
-	errUnderscore    = &Error{400, "Bad Request", "http1.unexpected_underscore"}
-	errConnection    = &Error{400, "Bad Request", "http1.connection_header_rejected"}
-	errBoth          = &Error{400, "Bad Request", "http1.content_length_and_chunked_not_allowed"}
-	errLengthOnTE    = &Error{400, "Bad Request", "http1.content_length_not_allowed"}
-	errTransfer      = &Error{501, "Not Implemented", "http1.invalid_transfer_encoding"}
-	errTENotAllowed  = &Error{400, "Bad Request", "http1.transfer_encoding_not_allowed"}
-	errTooLarge      = &Error{431, "Request Header Fields Too Large", "http1.headers_too_large"}
-	errTooMany       = &Error{431, "Request Header Fields Too Large", "http1.too_many_headers"}
-	errLowVersion    = &Error{426, "Upgrade Required", "low_version"}
-	errBody          = &Error{400, "Bad Request", "http1.body_disallowed"}
-	errTooLargeTrail = &Error{431, "Request Header Fields Too Large", "http1.trailers_too_large"}
+	errCodec        = &Error{400, "Bad Request", "http1.codec_error"}
+	errCharacters   = &Error{400, "Bad Request", "http1.invalid_characters"}
+	errURL          = &Error{400, "Bad Request", "http1.invalid_url"}
+	errScheme       = &Error{400, "Bad Request", "http1.invalid_scheme"}
+	errUnderscore   = &Error{400, "Bad Request", "http1.unexpected_underscore"}
+	errConnection   = &Error{400, "Bad Request", "http1.connection_header_rejected"}
+	errBoth         = &Error{400, "Bad Request", "http1.content_length_and_chunked_not_allowed"}
+	errLengthOnTE   = &Error{400, "Bad Request", "http1.content_length_not_allowed"}
+	errTransfer     = &Error{501, "Not Implemented", "http1.invalid_transfer_encoding"}
+	errTENotAllowed = &Error{400, "Bad Request", "http1.transfer_encoding_not_allowed"}
+	errTooLarge     = &Error{431, "Request Header Fields Too Large", "http1.headers_too_large"}
+	errTooMany      = &Error{431, "Request Header Fields Too Large", "http1.too_many_headers"}
+	errAuthority    = &Error{400, "Bad Request", "http.invalid_authority"}
+	errLowVersion   = &Error{426, "Upgrade Required", "low_version"}
+	errBody         = &Error{400, "Bad Request", "http1.body_disallowed"}
 	// errPremature: the upstream sent something that nobody asked for.
 	errPremature = &Error{400, "Bad Request", "http1.unexpected_response"}
 )

@@ -57,6 +57,7 @@ type parser struct {
 	phase   phase
 	h       *header.Map   // being filled
 	line    []byte        // a line that spans blocks
+	tail    []byte        // blanks at the end of the last value
 	fold    bool          // the value of the last header line may go on
 	size    int           // bytes of the head or the trailers
 	left    uint64        // bytes of the body or the chunk
@@ -127,14 +128,14 @@ func (p *parser) parseLine(b *buffer.Buffer) (more bool, err error) {
 	if len(p.line) > 0 {
 		p.line = append(p.line, front[:i]...)
 		b.Drain(i + 1)
-		err = p.takeLine(p.line)
+		err = p.checked(p.line)
 		p.line = p.line[:0]
 		if cap(p.line) > 4096 {
 			p.line = nil // an idle connection keeps nothing large
 		}
 		return false, err
 	}
-	err = p.takeLine(front[:i])
+	err = p.checked(front[:i])
 	b.Drain(i + 1)
 	return false, err
 }
@@ -143,10 +144,22 @@ func (p *parser) tooLarge() error {
 	switch p.phase {
 	case chunkSize:
 		return errCodec
-	case trailers:
-		return errTooLargeTrail
 	}
 	return errTooLarge
+}
+
+// checked is takeLine, but says of a line of the head that holds a control
+// character just that, as Envoy does, whatever else is wrong with it.
+func (p *parser) checked(line []byte) error {
+	err := p.takeLine(line)
+	if err == errCodec && p.phase <= headers {
+		for _, c := range line {
+			if class[c]&controlByte != 0 {
+				return errCharacters
+			}
+		}
+	}
+	return err
 }
 
 // takeLine processes a line without its LF.
@@ -207,18 +220,15 @@ func (p *parser) takeField(line []byte) error {
 	for len(value) > 0 && (value[0] == ' ' || value[0] == '\t' || value[0] == '\r') {
 		value = value[1:]
 	}
-	for n := len(value); n > 0 && (value[n-1] == ' ' || value[n-1] == '\t' || value[n-1] == '\r'); n-- {
-		value = value[:n-1]
-	}
-	for i, c := range value {
-		if class[c]&valueByte == 0 {
-			if c != '\r' {
-				return errCharacters
-			}
-			value[i] = ' ' // a bare CR never leaves again
-		}
-	}
 	p.fold, p.dropped = true, false
+	p.tail = p.tail[:0]
+	if framingName(name) && bytes.IndexByte(trim(value), '\r') >= 0 {
+		return errCodec // others may read another length, or another coding
+	}
+	value, err := p.cleanValue(value)
+	if err != nil {
+		return err
+	}
 	if underscore && p.opts.Underscores != config.AllowUnderscore {
 		if p.opts.Underscores == config.RejectUnderscore {
 			p.stats.rejectedUnderscore(p.local)
@@ -258,24 +268,66 @@ func (p *parser) takeFold(line []byte) error {
 	if p.dropped {
 		return nil
 	}
-	kept := bytes.TrimRight(line, " \t\r")
-	for i, c := range kept {
-		if class[c]&valueByte == 0 {
-			if c != '\r' {
-				return errCharacters
-			}
-			kept[i] = ' '
-		}
+	before := len(p.tail)
+	kept, err := p.cleanValue(line)
+	if err != nil {
+		return err
 	}
 	i := p.h.Len() - 1
 	old := p.h.At(i).Value
+	if len(kept) == 0 {
+		return nil // only blanks, which count when more follows
+	}
+	tail := string(p.tail[:before])
+	p.tail = append(p.tail[:0], p.tail[before:]...)
 	if old == "" {
-		kept = trim(kept)
+		tail, kept = "", trim(kept)
 	}
-	if len(kept) > 0 {
-		p.h.SetAt(i, old+string(kept))
-	}
+	p.h.SetAt(i, old+tail+string(kept))
 	return nil
+}
+
+// cleanValue returns a value without what must not be passed on: blanks at its
+// end, which go to tail as they may stand before a continuation line, and bare
+// CRs, which Envoy drops.
+func (p *parser) cleanValue(value []byte) ([]byte, error) {
+	n := len(value)
+	for n > 0 && (value[n-1] == ' ' || value[n-1] == '\t' || value[n-1] == '\r') {
+		n--
+	}
+	for _, c := range value[n:] {
+		if c != '\r' {
+			p.tail = append(p.tail, c)
+		}
+	}
+	value = value[:n]
+	for i, c := range value {
+		if class[c]&valueByte == 0 {
+			return dropCR(value, i)
+		}
+	}
+	return value, nil
+}
+
+// framingName says whether a header decides how a body ends.
+func framingName(name []byte) bool {
+	return string(name) == "content-length" || string(name) == "transfer-encoding"
+}
+
+// dropCR is the slow half of cleanValue: byte i is not allowed in a value.
+func dropCR(value []byte, i int) ([]byte, error) {
+	k := i
+	for _, c := range value[i:] {
+		if c == '\r' {
+			continue
+		}
+		if class[c]&valueByte == 0 {
+			return nil, errCharacters
+		}
+		value[k] = c
+		k++
+	}
+	return value[:k], nil
 }
 
 // endHead hands the head over and chooses how to read the body.
@@ -357,7 +409,7 @@ func (p *parser) takeChunkSize(line []byte) error {
 			}
 			goto digits
 		}
-		if n >= 1<<59 {
+		if n >= 1<<60 {
 			return errCodec
 		}
 		n = n<<4 | d
@@ -366,11 +418,8 @@ digits:
 	if i == 0 {
 		return errCodec
 	}
-	rest := bytes.TrimLeft(line[i:], " \t")
-	if len(rest) > 0 && rest[0] != ';' {
-		return errCodec
-	}
-	if !all(rest, valueByte) {
+	// What follows is ignored, as Envoy does; it cannot hold a CR or LF.
+	if rest := bytes.TrimLeft(line[i:], " \t"); p.opts.Strict && len(rest) > 0 && (rest[0] != ';' || !all(rest, valueByte)) {
 		return errCodec
 	}
 	p.size = 0

@@ -59,6 +59,11 @@ func (s *Server) Dispatch(b *buffer.Buffer, _ bool) error {
 			}
 			s.parser.reset()
 		}
+		if !s.stream.active {
+			// The stream opens with a request's first byte, so that its timeouts
+			// run and its end is logged however little of it comes.
+			s.begin()
+		}
 		before := b.Len()
 		err := s.parser.parse(b)
 		s.stream.meter.WireBytesReceived += uint64(before - b.Len())
@@ -74,9 +79,6 @@ func (s *Server) fail(err error) error {
 	e, ok := err.(*Error) //nolint:errorlint // the parser returns them unwrapped
 	if !ok {
 		return err
-	}
-	if !s.stream.active {
-		s.begin()
 	}
 	if !s.stream.headersSent {
 		s.stream.detail = e.Detail
@@ -102,7 +104,15 @@ func (s *Server) startLine(line []byte) error {
 	if !validMethod(method, s.opts.AllowCustomMethods) {
 		return errCodec
 	}
-	if len(target) == 0 || !all(target, targetByte) || !validTarget(method, target) {
+	for _, c := range target {
+		if class[c]&targetByte == 0 {
+			if class[c]&controlByte != 0 {
+				return errCharacters
+			}
+			return errCodec
+		}
+	}
+	if !validTarget(target, string(method) == "CONNECT") {
 		return errCodec
 	}
 	if len(version) > 0 && !isVersion(version) {
@@ -123,53 +133,33 @@ func (s *Server) startLine(line []byte) error {
 	return nil
 }
 
-// validTarget knows the four forms of a request target (RFC 9112 section 3.2).
-func validTarget(method, target []byte) bool {
-	if string(method) == "CONNECT" {
-		i := strings.LastIndexByte(viewString(target), ':')
-		return i > 0 && i < len(target)-1 && target[0] != '/' && !strings.Contains(viewString(target), "/") && digits(target[i+1:])
-	}
-	switch {
-	case target[0] == '/':
-		return true
-	case len(target) == 1 && target[0] == '*':
-		return string(method) == "OPTIONS"
-	}
-	i := strings.Index(viewString(target), "://")
-	return i > 0 && i+3 < len(target)
-}
-
-func digits(b []byte) bool {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return len(b) > 0
-}
-
 // head implements sink: the request's headers are complete.
 func (s *Server) head() (framing, uint64, error) {
 	h := s.parser.h
-	if err := s.target(h); err != nil {
+	f, n, err := s.requestFraming(h)
+	if err == errCodec {
 		return noBody, 0, err
+	}
+	if e := s.target(h); e != nil {
+		return noBody, 0, e
 	}
 	if h.HasID(header.Connection) || h.HasID(header.Upgrade) || h.HasID(header.HTTP2Settings) {
 		if err := sanitizeConnection(h); err != nil {
 			return noBody, 0, err
 		}
 	}
-	f, n, err := s.requestFraming(h)
 	if err != nil {
 		return noBody, 0, err
 	}
-	s.begin()
+	if v := h.GetID(header.Authority); !all(v, authorityByte) {
+		return noBody, 0, errAuthority
+	}
 	st := &s.stream
 	st.head = h.GetID(header.Method) == "HEAD"
 	st.connect = h.GetID(header.Method) == "CONNECT"
 	st.http10 = s.http10
 	st.meter.HeaderBytesReceived = uint64(s.parser.size)
-	if st.connect {
+	if connection, _ := h.Joined("connection"); st.connect || h.HasID(header.Upgrade) && hasToken(connection, "upgrade") {
 		f = byClose // what follows belongs to the tunnel, once it is there
 	}
 	if f == noBody {
@@ -179,71 +169,19 @@ func (s *Server) head() (framing, uint64, error) {
 	return f, n, nil
 }
 
-// target turns Host and an absolute target into :authority and :path.
-func (s *Server) target(h *header.Map) error {
-	if h.HasID(header.Path) {
-		path := h.GetID(header.Path)
-		if path[0] != '/' && path != "*" {
-			if !s.opts.AllowAbsoluteURL {
-				return errURL
-			}
-			return absolute(h, path)
-		}
-	}
-	if h.HasID(header.Authority) { // CONNECT
-		h.RemoveID(header.Host)
-		return nil
-	}
-	if host, ok := h.Joined("host"); ok {
-		h.RemoveID(header.Host)
-		h.AddID(header.Authority, host)
-	} else if s.http10 && s.opts.DefaultHost10 != "" {
-		h.AddIDRef(header.Authority, s.opts.DefaultHost10)
-	}
-	return nil
-}
-
-// absolute takes an absolute-form target apart (RFC 9112 section 3.2.2); its
-// authority wins over Host.
-func absolute(h *header.Map, target string) error {
-	i := strings.Index(target, "://")
-	scheme, rest := target[:i], target[i+3:]
-	if !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
-		return errURL
-	}
-	authority, path := rest, "/"
-	if j := strings.IndexByte(rest, '/'); j >= 0 {
-		authority, path = rest[:j], rest[j:]
-	}
-	if authority == "" || strings.ContainsAny(authority, "?#") {
-		return errURL
-	}
-	if path == "/" && h.GetID(header.Method) == "OPTIONS" && !strings.Contains(rest, "/") {
-		path = "*"
-	}
-	h.RemoveID(header.Host)
-	h.SetID(header.Path, path)
-	h.SetID(header.Authority, authority)
-	h.SetID(header.Scheme, strings.ToLower(scheme))
-	return nil
-}
-
 // requestFraming decides how the request's body ends (RFC 9112 section 6.3).
 func (s *Server) requestFraming(h *header.Map) (framing, uint64, error) {
 	te := h.HasID(header.TransferEncoding)
 	cl := h.CountID(header.ContentLength)
 	connect := h.GetID(header.Method) == "CONNECT"
 	if te {
-		if connect {
-			return noBody, 0, errTENotAllowed
+		if cl > 0 && !s.opts.AllowChunkedLength {
+			return noBody, 0, errBoth
 		}
-		if h.CountID(header.TransferEncoding) > 1 || !strings.EqualFold(h.GetID(header.TransferEncoding), "chunked") {
+		if connect || h.CountID(header.TransferEncoding) > 1 || !strings.EqualFold(h.GetID(header.TransferEncoding), "chunked") {
 			return noBody, 0, errTransfer
 		}
 		if cl > 0 {
-			if !s.opts.AllowChunkedLength {
-				return noBody, 0, errBoth
-			}
 			if _, ok := parseLength(h.GetID(header.ContentLength)); !ok || cl > 1 {
 				return noBody, 0, errCodec
 			}
@@ -260,7 +198,7 @@ func (s *Server) requestFraming(h *header.Map) (framing, uint64, error) {
 	}
 	if connect {
 		if n > 0 {
-			return noBody, 0, errLengthOnTE
+			return noBody, 0, errBody
 		}
 		h.RemoveID(header.ContentLength)
 	}

@@ -1,13 +1,20 @@
 package h1
 
-import "bytes"
+import (
+	"bytes"
+	"math"
+	"strings"
+)
 
 // Classes of bytes.
 const (
-	tokenByte  = 1 << iota // RFC 9110 section 5.6.2: tchar
-	valueByte              // field values: VCHAR, SP, HTAB and 0x80 to 0xff
-	targetByte             // request targets: VCHAR
-	upperByte              // A to Z
+	tokenByte     = 1 << iota // RFC 9110 section 5.6.2: tchar
+	valueByte                 // field values: VCHAR, SP, HTAB and 0x80 to 0xff
+	targetByte                // request targets: VCHAR
+	upperByte                 // A to Z
+	controlByte               // control characters but HTAB, LF and CR
+	authorityByte             // what an authority may hold (RFC 3986 section 3.2, in any order)
+	hostByte                  // letters, digits, "-" and "."
 )
 
 var class = buildClasses()
@@ -23,16 +30,26 @@ func buildClasses() (t [256]byte) {
 		if c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(c)) >= 0 && c != 0 {
 			t[c] |= tokenByte
 		}
+		alnum := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 		if c >= 'A' && c <= 'Z' {
 			t[c] |= upperByte
+		}
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f {
+			t[c] |= controlByte
+		}
+		if alnum || c < 0x80 && strings.IndexByte("-._~%!$&'()[]*+,;=:@", byte(c)) >= 0 {
+			t[c] |= authorityByte
+		}
+		if alnum || c == '-' || c == '.' {
+			t[c] |= hostByte
 		}
 	}
 	return t
 }
 
-func all(b []byte, want byte) bool {
-	for _, c := range b {
-		if class[c]&want == 0 {
+func all[T string | []byte](b T, want byte) bool {
+	for i := range len(b) {
+		if class[b[i]]&want == 0 {
 			return false
 		}
 	}
@@ -72,24 +89,21 @@ func validMethod(m []byte, custom bool) bool {
 
 // parseLength parses a Content-Length: digits only (RFC 9110 section 8.6).
 func parseLength(v string) (uint64, bool) {
-	if v == "" || len(v) > 19 {
-		// Nineteen digits fit into 64 bits; longer ones are refused unless they
-		// are zeros, which nobody sends.
-		for len(v) > 19 && v[0] == '0' {
-			v = v[1:]
-		}
-		if v == "" || len(v) > 19 {
-			return 0, false
-		}
+	if v == "" {
+		return 0, false
 	}
 	var n uint64
 	for i := range len(v) {
 		if v[i] < '0' || v[i] > '9' {
 			return 0, false
 		}
-		n = n*10 + uint64(v[i]-'0')
+		d := uint64(v[i] - '0')
+		if n > (math.MaxUint64-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
 	}
-	return n, n <= 1<<63-1
+	return n, true
 }
 
 // splitWords splits a start line at runs of spaces, tabs and CRs into two words
@@ -115,4 +129,14 @@ func splitWords(line []byte) (a, b, rest []byte) {
 // isVersion says whether v is "HTTP/" and two digits with a dot.
 func isVersion(v []byte) bool {
 	return len(v) == 8 && string(v[:5]) == "HTTP/" && v[5] >= '0' && v[5] <= '9' && v[6] == '.' && v[7] >= '0' && v[7] <= '9'
+}
+
+// digits says whether b is one digit or more.
+func digits(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(b) > 0
 }
