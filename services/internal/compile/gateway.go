@@ -271,11 +271,13 @@ func (m *Mesh) table(name string, port int32, listeners []gatewayListener) (*rou
 	return table, sources
 }
 
-// narrowest is the most specific listener name that covers a host.
+// narrowest is the most specific listener name that covers a host. Names that
+// cover the same host cover each other: their lengths say nothing, as
+// "*.example.com" is as long as "a.example.com".
 func narrowest(listeners []gatewayListener, host string) string {
 	best := ""
 	for _, l := range listeners {
-		if name := l.spec.GetHostname(); covers(name, host) && len(name) > len(best) {
+		if name := l.spec.GetHostname(); covers(name, host) && covers(best, name) {
 			best = name
 		}
 	}

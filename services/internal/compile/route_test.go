@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
+	configv1 "github.com/hawser-mesh/hawser/proto/gen/hawser/config/v1"
 	"github.com/hawser-mesh/hawser/services/internal/resource"
 	"github.com/hawser-mesh/hawser/services/internal/xdsserver"
 )
@@ -145,6 +146,33 @@ spec:
 	}
 }
 
+// TestNarrowestListener: an exact name of a listener is narrower than a
+// wildcard of the same length or of a greater one, in any order.
+func TestNarrowestListener(t *testing.T) {
+	named := func(names ...string) []gatewayListener {
+		var list []gatewayListener
+		for _, name := range names {
+			list = append(list, gatewayListener{spec: &configv1.GatewayListener{Hostname: name}})
+		}
+		return list
+	}
+	for _, c := range []struct {
+		listeners  []string
+		host, want string
+	}{
+		{[]string{"*.example.com", "a.example.com"}, "a.example.com", "a.example.com"},
+		{[]string{"a.example.com", "*.example.com"}, "a.example.com", "a.example.com"},
+		{[]string{"", "*.com", "*.example.com"}, "b.example.com", "*.example.com"},
+		{[]string{"*.example.com", "*.com", ""}, "*.example.com", "*.example.com"},
+		{[]string{"*.example.com", ""}, "example.com", ""},
+		{[]string{"", "a.example.com"}, "", ""},
+	} {
+		if got := narrowest(named(c.listeners...), c.host); got != c.want {
+			t.Errorf("%q of %q: got %q, want %q", c.host, c.listeners, got, c.want)
+		}
+	}
+}
+
 // TestActions compares what becomes of a rule with Envoy's JSON.
 func TestActions(t *testing.T) {
 	for name, c := range map[string]struct{ rule, want string }{
@@ -179,10 +207,7 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestServices: cluster, endpoints, the virtual hosts of a sidecar and what a
-// gRPC client gets.
-func TestServices(t *testing.T) {
-	m := compiled(t, `
+const servicesDoc = `
 apiVersion: hawser.dev/v1
 kind: Service
 metadata: {name: cart}
@@ -211,7 +236,11 @@ apiVersion: hawser.dev/v1
 kind: Workload
 metadata: {name: w3, labels: {app: cart}}
 spec: {address: 10.0.0.2}
-`)
+`
+
+// TestServices: clusters and endpoints.
+func TestServices(t *testing.T) {
+	m := compiled(t, servicesDoc)
 	c := fetch(t, m, edgeNode(), "hawser/default/cart/82", new(clusterv3.Cluster))
 	if c.GetType() != clusterv3.Cluster_EDS || c.GetLbPolicy() != clusterv3.Cluster_RANDOM || len(c.GetTypedExtensionProtocolOptions()) != 1 || len(c.GetHealthChecks()) != 1 {
 		t.Errorf("%v", c)
@@ -221,6 +250,12 @@ spec: {address: 10.0.0.2}
 		e.GetEndpoints()[1].GetLoadBalancingWeight().GetValue() != 3 || e.GetEndpoints()[1].GetLbEndpoints()[0].GetEndpoint().GetAddress().GetSocketAddress().GetPortValue() != 8080 {
 		t.Errorf("%v", e)
 	}
+}
+
+// TestInsideTheMesh: the virtual hosts of a sidecar and what a gRPC client
+// gets.
+func TestInsideTheMesh(t *testing.T) {
+	m := compiled(t, servicesDoc)
 	sidecar := &corev3.Node{Id: "s", Cluster: "sidecar"}
 	table := fetch(t, m, sidecar, "hawser/outbound", new(routev3.RouteConfiguration))
 	got := map[string]string{}

@@ -214,6 +214,59 @@ func TestNotSettledBeforeItAsks(t *testing.T) {
 	}
 }
 
+// TestRoutesWaitForEndpoints: a client that has answered for a new cluster
+// and not yet asked for its endpoints would serve a route to it with an
+// error.
+func TestRoutesWaitForEndpoints(t *testing.T) {
+	for _, mode := range []Mode{Delta, StateOfTheWorld} {
+		s := opened(t, mode, viewOf(t, 1, made(t, TypeCluster, "old", 1), made(t, TypeRoute, "r", 1)))
+		unsubscribe(t, s, mode)
+		cluster := made(t, TypeCluster, "new", 1)
+		cluster.Refs = []Ref{{TypeEndpoint, "new"}}
+		v := viewOf(t, 2, cluster, made(t, TypeCluster, "old", 1), made(t, TypeEndpoint, "new", 1), made(t, TypeRoute, "r", 2))
+		r := s.Next(v, now)
+		if r == nil || r.TypeURL != TypeCluster {
+			t.Fatal(show(r))
+		}
+		ack(t, s, r, "")
+		if r = s.Next(v, now); r != nil {
+			t.Fatalf("did not wait for the endpoints: %s", show(r))
+		}
+		if d := s.Deadline(); !d.Equal(now.Add(GateTimeout)) {
+			t.Fatalf("deadline %v", d)
+		}
+		if err := s.Request(&Request{TypeURL: TypeEndpoint, Subscribe: []string{"new"}, Names: []string{"new"}}, now); err != nil {
+			t.Fatal(err)
+		}
+		if r = s.Next(v, now); show(r) != "EDS new" {
+			t.Fatal(show(r))
+		}
+		if got := s.Next(v, now); got != nil {
+			t.Fatalf("did not wait for the answer: %s", show(got))
+		}
+		ack(t, s, r, "")
+		if got := show(s.Next(v, now)); got != "RDS r" {
+			t.Fatal(got)
+		}
+	}
+}
+
+// unsubscribe takes the client's wildcard on endpoints back.
+func unsubscribe(t *testing.T, s *Session, mode Mode) {
+	t.Helper()
+	r := &Request{TypeURL: TypeEndpoint, Unsubscribe: []string{"*"}}
+	if mode == StateOfTheWorld {
+		r = &Request{TypeURL: TypeEndpoint, Names: []string{"other"}}
+	}
+	if err := s.Request(r, now); err != nil {
+		t.Fatal(err)
+	}
+	v := viewOf(t, 1, made(t, TypeCluster, "old", 1), made(t, TypeRoute, "r", 1))
+	for r := s.Next(v, now); r != nil; r = s.Next(v, now) {
+		ack(t, s, r, "")
+	}
+}
+
 // TestUnknownName: who asks for what there is not is told.
 func TestUnknownName(t *testing.T) {
 	s := NewSession(Delta, TypeRoute)

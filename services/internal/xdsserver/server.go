@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -57,8 +58,12 @@ type Config struct {
 
 // Server serves the discovery services.
 type Server struct {
-	cfg      Config
-	stopping chan struct{}
+	// Set at construction.
+	cfg Config
+
+	// Shared by goroutines.
+	stopping chan struct{} // closed by Stop
+	spread   time.Duration // set before stopping is closed
 	streams  atomic.Uint64
 	stats    Stats
 }
@@ -75,8 +80,20 @@ func New(cfg Config) *Server {
 func (s *Server) Stats() *Stats { return &s.stats }
 
 // Stop ends all streams, with UNAVAILABLE, and refuses new ones: clients go
-// to another replica or come again. It must be called once.
-func (s *Server) Stop() { close(s.stopping) }
+// to another replica or come again. It or StopWithin must be called once.
+func (s *Server) Stop() { s.StopWithin(0) }
+
+// StopWithin is Stop for many clients: each stream ends at a random moment
+// within spread, until which it is served, so that other replicas take the
+// clients over one after the other. New streams are refused at once. It does
+// not wait.
+func (s *Server) StopWithin(spread time.Duration) {
+	s.spread = spread
+	close(s.stopping)
+}
+
+// errStopping tells a client to go elsewhere or to come again.
+var errStopping = status.Error(codes.Unavailable, "the distributor is shutting down")
 
 // ServerOptions are the options of the gRPC server that keep a client small.
 func ServerOptions() []grpc.ServerOption {
@@ -95,6 +112,11 @@ type wire interface {
 
 // serve runs one stream until it ends.
 func (s *Server) serve(w wire, mode Mode, typeURL string) error {
+	select {
+	case <-s.stopping:
+		return errStopping
+	default:
+	}
 	ctx, cancel := context.WithCancel(w.Context())
 	defer cancel()
 	requests := make(chan *Request)
@@ -150,6 +172,8 @@ func read(ctx context.Context, w wire, r *Request, requests chan<- *Request, end
 }
 
 func (s *Server) loop(ctx context.Context, w wire, client Client, session *Session, requests <-chan *Request, ended <-chan error) error {
+	stopping := s.stopping
+	var end <-chan time.Time
 	for {
 		view, next := s.cfg.Source.View(client.Node)
 		for r := session.Next(view, s.cfg.Now()); r != nil; r = session.Next(view, s.cfg.Now()) {
@@ -186,8 +210,13 @@ func (s *Server) loop(ctx context.Context, w wire, client Client, session *Sessi
 			return err
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.stopping:
-			return status.Error(codes.Unavailable, "the distributor is shutting down")
+		case <-stopping:
+			if s.spread <= 0 {
+				return errStopping
+			}
+			stopping, end = nil, time.After(rand.N(s.spread))
+		case <-end:
+			return errStopping
 		}
 	}
 }
