@@ -120,32 +120,8 @@ func TestKill(t *testing.T) {
 	serves(0)
 	failures, stop, done := traffic("http://" + gateway + "/")
 	last := 0
-	for round := 1; round <= 8; round++ {
-		written := make(chan int)
-		go func(from int) {
-			// The write that the kill meets may be committed or not: it is
-			// written again until it is.
-			for n := from; ; n++ {
-				for !write(route(n)) {
-				}
-				select {
-				case written <- n:
-					return
-				default:
-				}
-			}
-		}(last + 1)
-		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
-		order := []*program{api, dist}
-		rand.Shuffle(2, func(i, j int) { order[i], order[j] = order[j], order[i] })
-		order = order[:1+rand.IntN(2)]
-		for _, p := range order {
-			p.kill()
-		}
-		for _, p := range order {
-			p.start()
-		}
-		last = <-written
+	for range 8 {
+		last = killDuringWrites(last, write, route, api, dist)
 		serves(last)
 	}
 	close(stop)
@@ -155,6 +131,35 @@ func TestKill(t *testing.T) {
 	if strings.Contains(dist.log.String(), "panic") {
 		t.Error("the distributor panicked")
 	}
+}
+
+// killDuringWrites kills programs while something writes one round after the
+// other, starts them again, and gives the last round that was committed.
+func killDuringWrites(last int, write func(string) bool, route func(int) string, programs ...*program) int {
+	written := make(chan int)
+	go func() {
+		// The write that the kill meets may be committed or not: it is
+		// written again until it is.
+		for n := last + 1; ; n++ {
+			for !write(route(n)) {
+			}
+			select {
+			case written <- n:
+				return
+			default:
+			}
+		}
+	}()
+	time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+	rand.Shuffle(len(programs), func(i, j int) { programs[i], programs[j] = programs[j], programs[i] })
+	programs = programs[:1+rand.IntN(len(programs))]
+	for _, p := range programs {
+		p.kill()
+	}
+	for _, p := range programs {
+		p.start()
+	}
+	return <-written
 }
 
 // traffic makes requests, one after the other, until stop is closed, and then

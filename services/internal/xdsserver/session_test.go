@@ -238,6 +238,11 @@ func interleave(t *testing.T, rt *rapid.T, mode Mode) {
 			view.Tables[u] = (*Table)(nil).With(fresh)
 		},
 	})
+	finish(t, rt, m, view)
+}
+
+// finish lets all answers come, and then reconnects.
+func finish(t *testing.T, rt *rapid.T, m *model, view *View) {
 	m.drain(t, view)
 	m.check(rt, view)
 	if len(m.types) > 0 && m.types[TypeListener] != nil {
@@ -252,7 +257,7 @@ func interleave(t *testing.T, rt *rapid.T, mode Mode) {
 	for _, r := range m.seen[sent:] {
 		// With the state of the world a client that was not told of a removal
 		// has another version.
-		if len(r.Resources) > 0 && (mode == Delta || wholeState(r.TypeURL) && m.types[r.TypeURL].wild) {
+		if len(r.Resources) > 0 && (m.mode == Delta || wholeState(r.TypeURL) && m.types[r.TypeURL].wild) {
 			rt.Fatalf("sent again after a reconnect: %v", r)
 		}
 	}
