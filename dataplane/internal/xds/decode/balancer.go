@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"errors"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	commonv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/common/v3"
@@ -58,6 +60,10 @@ func (d *Decoder) policies(m *clusterv3.LoadBalancingPolicy, lb *config.LoadBala
 		e := x.GetTypedExtensionConfig()
 		at := p.Index(i).Field("typed_extension_config.typed_config")
 		a, err := typed(e.GetTypedConfig(), at)
+		if errors.Is(err, errUnknownType) {
+			names = append(names, e.GetName())
+			continue
+		}
 		if err != nil {
 			return err
 		}

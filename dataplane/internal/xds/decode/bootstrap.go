@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"net"
+	"strconv"
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -199,19 +201,31 @@ func (b *Bootstrap) upstream(m *bootstrapv3.Bootstrap, p fieldpath.Path) error {
 	return err
 }
 
+// listeners packs the listeners. Of those with the same name the last one
+// counts, as an update would.
 func (b *Bootstrap) listeners(m *bootstrapv3.Bootstrap, p fieldpath.Path) error {
-	names := map[string]bool{}
+	names, bound := map[string]int{}, map[string]string{}
 	for i, l := range m.GetStaticResources().GetListeners() {
 		at := p.Field("static_resources").Field("listeners").Index(i)
-		if l.GetName() != "" && names[l.GetName()] {
-			return at.Field("name").Errorf("error adding listener: duplicate name '%s'", l.GetName())
-		}
-		names[l.GetName()] = true
 		a := new(anypb.Any)
 		if err := anypb.MarshalFrom(a, l, proto.MarshalOptions{Deterministic: true}); err != nil {
 			return at.Wrap(err)
 		}
+		if k, twice := names[l.GetName()]; twice && l.GetName() != "" {
+			b.Listeners[k] = a
+			continue
+		}
+		names[l.GetName()] = len(b.Listeners)
 		b.Listeners = append(b.Listeners, a)
+		s := l.GetAddress().GetSocketAddress()
+		if s.GetPortValue() == 0 || !boolean(l.GetBindToPort(), true) {
+			continue
+		}
+		where := net.JoinHostPort(s.GetAddress(), strconv.Itoa(int(s.GetPortValue())))
+		if other, twice := bound[where]; twice {
+			return at.Field("address").Errorf("error adding listener: '%s' has duplicate address '%s' as existing listener '%s'", l.GetName(), where, other)
+		}
+		bound[where] = l.GetName()
 	}
 	return nil
 }

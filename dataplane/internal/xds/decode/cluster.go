@@ -65,15 +65,15 @@ func (d *Decoder) cluster(m *clusterv3.Cluster, p fieldpath.Path) (*config.Clust
 	if c.ConnectTimeout <= 0 {
 		return nil, p.Field("connect_timeout").Errorf("must be greater than 0s")
 	}
-	if t := m.GetUpstreamConnectionOptions().GetTcpKeepalive(); t != nil {
-		c.KeepAlive = &config.TCPKeepAlive{Probes: u32(t.GetKeepaliveProbes(), 0), Time: u32(t.GetKeepaliveTime(), 0), Interval: u32(t.GetKeepaliveInterval(), 0)}
-	}
 	for _, step := range []func(*clusterv3.Cluster, *config.Cluster, fieldpath.Path) error{
 		d.discovery, d.hosts, d.balancer, d.breakers, d.healthChecks, d.protocol, d.sockets, d.bindTo,
 	} {
 		if err := step(m, c, p); err != nil {
 			return nil, err
 		}
+	}
+	if len(c.HealthChecks) > 0 && c.HealthChecks[0].GRPC != nil && c.Protocol.Mode != config.ExplicitHTTP2 && c.Protocol.Mode != config.AutoALPN {
+		return nil, p.Field("health_checks").Index(0).Errorf("%s cluster must support HTTP/2 for gRPC healthchecking", c.Name)
 	}
 	return c, nil
 }

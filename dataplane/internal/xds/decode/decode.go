@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -132,6 +133,8 @@ func (d *Decoder) build(kind map[string]Factory, name string, a *anypb.Any, ctx 
 	return f(ctx, a, p)
 }
 
+var errUnknownType = errors.New("unknown type")
+
 // typed turns a TypedStruct into an Any of the message that it stands for.
 func typed(a *anypb.Any, p fieldpath.Path) (*anypb.Any, error) {
 	var url string
@@ -154,7 +157,7 @@ func typed(a *anypb.Any, p fieldpath.Path) (*anypb.Any, error) {
 	}
 	t, err := protoregistry.GlobalTypes.FindMessageByURL(url)
 	if err != nil {
-		return nil, p.Field("type_url").Errorf("unknown type %q", url)
+		return nil, p.Field("type_url").Errorf("%w %q", errUnknownType, url)
 	}
 	inner := t.New().Interface()
 	if err := yaml.FromStruct(value, inner, p.Field("value")); err != nil {

@@ -101,9 +101,6 @@ func (b hcmBuilder) Filters(list []*hcmv3.HttpFilter, statPrefix string, p field
 		}
 		out = append(out, hcm.NamedFilter{Name: m.GetName(), Factory: f, Disabled: m.GetDisabled()})
 	}
-	if len(out) == 0 {
-		return nil, p.Errorf("no http filters are specified, at least the router is needed")
-	}
 	return out, nil
 }
 

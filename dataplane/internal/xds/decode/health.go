@@ -37,8 +37,6 @@ func healthCheck(m *corev3.HealthCheck, p fieldpath.Path) (config.HealthCheck, e
 		NoTrafficHealthyInterval: duration(m.GetNoTrafficHealthyInterval(), 0),
 		UnhealthyInterval:        duration(m.GetUnhealthyInterval(), 0), UnhealthyEdgeInterval: duration(m.GetUnhealthyEdgeInterval(), 0),
 		HealthyEdgeInterval: duration(m.GetHealthyEdgeInterval(), 0),
-		AlwaysLogFailures:   m.GetAlwaysLogHealthCheckFailures(), AlwaysLogSuccess: m.GetAlwaysLogHealthCheckSuccess(),
-		EventLogPath: m.GetEventLogPath(), //nolint:staticcheck // still in use
 	}
 	if m.GetTransportSocketMatchCriteria() != nil {
 		h.TransportMatch = m.GetTransportSocketMatchCriteria().AsMap()
@@ -47,6 +45,14 @@ func healthCheck(m *corev3.HealthCheck, p fieldpath.Path) (config.HealthCheck, e
 	switch k := m.GetHealthChecker().(type) {
 	case *corev3.HealthCheck_HttpHealthCheck_:
 		h.HTTP, err = httpHealthCheck(k.HttpHealthCheck, p.Field("http_health_check"))
+	case *corev3.HealthCheck_GrpcHealthCheck_:
+		g := k.GrpcHealthCheck
+		h.GRPC = &config.GRPCHealthCheck{Service: g.GetServiceName(), Authority: g.GetAuthority()}
+		for _, o := range g.GetInitialMetadata() {
+			h.GRPC.Metadata = append(h.GRPC.Metadata, config.HeaderValue{
+				Name: o.GetHeader().GetKey(), Value: headerText(o.GetHeader()), Action: appendAction(o), KeepEmpty: o.GetKeepEmptyValue(),
+			})
+		}
 	case *corev3.HealthCheck_TcpHealthCheck_:
 		h.TCP = &config.TCPHealthCheck{}
 		at := p.Field("tcp_health_check")

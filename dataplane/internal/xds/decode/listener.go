@@ -152,40 +152,13 @@ func (d *Decoder) chains(m *listenerv3.Listener, l *config.Listener, ctx Context
 		}
 		l.DefaultChain = c
 	}
-	return duplicateChains(m.GetFilterChains(), l, p)
+	return duplicateChains(l, p.Field("filter_chains"))
 }
 
 func empty(m *listenerv3.FilterChainMatch) bool {
 	hash, _, err := hashOf(m)
 	none, _, _ := hashOf(new(listenerv3.FilterChainMatch))
 	return err == nil && hash == none
-}
-
-// duplicateChains refuses two chains that match the same connections.
-func duplicateChains(list []*listenerv3.FilterChain, l *config.Listener, p fieldpath.Path) error {
-	names, seen := map[string]int{}, map[uint64]int{}
-	for i, x := range list {
-		at := p.Field("filter_chains").Index(i)
-		if x.GetName() != "" {
-			if first, twice := names[x.GetName()]; twice {
-				return at.Field("name").Errorf("error adding listener '%s': filter chain %d has the same name '%s'", l.Name, first, x.GetName())
-			}
-			names[x.GetName()] = i
-		}
-		m := x.GetFilterChainMatch()
-		if m == nil {
-			m = new(listenerv3.FilterChainMatch)
-		}
-		hash, _, err := hashOf(m)
-		if err != nil {
-			return at.Wrap(err)
-		}
-		if first, twice := seen[hash]; twice {
-			return at.Errorf("error adding listener '%s': filter chain has the same matching rules as filter_chains[%d]", l.Name, first)
-		}
-		seen[hash] = i
-	}
-	return nil
 }
 
 func (d *Decoder) chain(m *listenerv3.FilterChain, ctx Context, p fieldpath.Path) (*config.FilterChain, error) {

@@ -1,12 +1,14 @@
 package decode
 
 import (
+	"math"
 	"regexp"
 	"strings"
 	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/hawser-mesh/hawser/dataplane/internal/fieldpath"
 	"github.com/hawser-mesh/hawser/dataplane/internal/matcher"
@@ -67,13 +69,9 @@ func (d *Decoder) table(m *routev3.RouteConfiguration, p fieldpath.Path, validat
 	if t.FilterConfigs, err = r.perFilter(m.GetTypedPerFilterConfig(), p); err != nil {
 		return nil, err
 	}
-	names, domains := map[string]bool{}, map[string]bool{}
+	domains := map[string]bool{}
 	for i, v := range m.GetVirtualHosts() {
 		at := p.Field("virtual_hosts").Index(i)
-		if names[v.GetName()] {
-			return nil, at.Field("name").Errorf("Only unique names for virtual hosts are permitted. Duplicate entry of virtual host name %s", v.GetName())
-		}
-		names[v.GetName()] = true
 		for j, dom := range v.GetDomains() {
 			if err := domain(dom, domains, at.Field("domains").Index(j)); err != nil {
 				return nil, err
@@ -95,10 +93,25 @@ func domain(name string, seen map[string]bool, p fieldpath.Path) error {
 		return p.Errorf("Only unique values for domains are permitted. Duplicate entry of domain %s", name)
 	}
 	seen[name] = true
-	if n := strings.Count(name, "*"); n > 1 || n == 1 && name[0] != '*' && name[len(name)-1] != '*' {
-		return p.Errorf("Invalid wildcard domain %s: the wildcard stands first or last", name)
-	}
 	return nil
+}
+
+// bodyLimit is how much of a body is kept for a retry, in bytes; nil: not said.
+func bodyLimit(m interface {
+	GetPerRequestBufferLimitBytes() *wrapperspb.UInt32Value
+	GetRequestBodyBufferLimit() *wrapperspb.UInt64Value
+},
+) *uint32 {
+	var v uint32
+	switch {
+	case m.GetRequestBodyBufferLimit() != nil:
+		v = uint32(min(m.GetRequestBodyBufferLimit().GetValue(), math.MaxUint32))
+	case m.GetPerRequestBufferLimitBytes() != nil:
+		v = m.GetPerRequestBufferLimitBytes().GetValue()
+	default:
+		return nil
+	}
+	return &v
 }
 
 func (r *routes) virtualHost(m *routev3.VirtualHost, p fieldpath.Path) (*route.VirtualHost, error) {
@@ -113,10 +126,7 @@ func (r *routes) virtualHost(m *routev3.VirtualHost, p fieldpath.Path) (*route.V
 	case routev3.VirtualHost_ALL:
 		h.RequireTLS = route.TLSAll
 	}
-	if b := m.GetPerRequestBufferLimitBytes(); b != nil { //nolint:staticcheck // still in use
-		v := b.GetValue()
-		h.RetryBodyLimit = &v
-	}
+	h.RetryBodyLimit = bodyLimit(m)
 	var err error
 	if h.Mutation, err = r.d.mutation(m, p); err != nil {
 		return nil, err
@@ -139,9 +149,8 @@ func (r *routes) virtualHost(m *routev3.VirtualHost, p fieldpath.Path) (*route.V
 
 func (r *routes) route(m *routev3.Route, h *route.VirtualHost, p fieldpath.Path) (*route.Route, error) {
 	out := &route.Route{Name: m.GetName(), Metadata: metadata(m.GetMetadata()), RetryBodyLimit: h.RetryBodyLimit}
-	if b := m.GetPerRequestBufferLimitBytes(); b != nil { //nolint:staticcheck // still in use
-		v := b.GetValue()
-		out.RetryBodyLimit = &v
+	if b := bodyLimit(m); b != nil {
+		out.RetryBodyLimit = b
 	}
 	if err := r.match(m.GetMatch(), out, p.Field("match")); err != nil {
 		return nil, err

@@ -34,8 +34,13 @@ func (d *decoder) scalar(p fieldpath.Path, n *node, f protoreflect.FieldDescript
 		if n.kind == boolNode {
 			return protoreflect.ValueOfBool(n.yes), true
 		}
-		if n.kind == stringNode && (n.text == "true" || n.text == "false") {
-			return protoreflect.ValueOfBool(n.text == "true"), true
+		if n.kind == stringNode {
+			switch strings.ToLower(n.text) { // as absl::SimpleAtob
+			case "true", "t", "yes", "y", "1":
+				return protoreflect.ValueOfBool(true), true
+			case "false", "f", "no", "n", "0":
+				return protoreflect.ValueOfBool(false), true
+			}
 		}
 		d.fail(p, n, "expected true or false, got %s", n.show())
 	case protoreflect.EnumKind:
