@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -146,7 +145,6 @@ func TestSurvey(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	_ = context.Background
 	names, _ := filepath.Glob(filepath.Join(dir, "*"))
 	for _, n := range names {
 		data, err := os.ReadFile(n)
