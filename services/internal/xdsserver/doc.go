@@ -17,9 +17,10 @@
 //     version is not repeated. A client that reconnects with the versions
 //     that it should have is sent nothing.
 //   - Make before break: clusters and endpoints go ahead of the listeners and
-//     routes that may refer to them, which wait for the client's answer;
-//     removals go in reverse order when everything else was answered. A
-//     client that does not answer delays this by GateTimeout at most.
+//     routes that may refer to them, which wait for the client's answer, and
+//     for it to ask for the endpoints of new clusters; removals go in reverse
+//     order when everything else was answered. A client that does not answer
+//     or ask delays this by GateTimeout at most.
 //   - No lock is shared by streams. Work for a change is in proportion to the
 //     change, not to the table.
 //

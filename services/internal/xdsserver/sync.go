@@ -147,12 +147,17 @@ func (s *Session) remove(t *typeState, view *View, now time.Time) *Response {
 		return nil
 	}
 	r := &Response{Revision: view.Revision}
-	if s.mode == Delta {
-		for name := range t.exceptions {
+	for name, h := range t.exceptions {
+		if s.mode == Delta {
 			r.Removed = append(r.Removed, name)
 		}
-		slices.Sort(r.Removed)
+		if h.old != nil {
+			for _, ref := range h.old.Refs {
+				delete(s.awaiting, ref)
+			}
+		}
 	}
+	slices.Sort(r.Removed)
 	t.exceptions = nil
 	if s.mode == StateOfTheWorld {
 		cur := view.Table(t.url)
