@@ -212,6 +212,7 @@ func encodeTrailers(out *buffer.Buffer, h *header.Map, opts *config.HTTP1Options
 
 // count adds to the stream's meter.
 func (s *serverStream) count(n int, head bool) {
+	s.codec.sent += uint64(n)
 	s.meter.WireBytesSent += uint64(n)
 	if head {
 		s.meter.HeaderBytesSent += uint64(n)
@@ -221,6 +222,8 @@ func (s *serverStream) count(n int, head bool) {
 // complete ends the response.
 func (s *serverStream) complete() {
 	s.responseDone = true
+	s.codec.ends[s.codec.served%maxQueued] = s.codec.sent
+	s.codec.served++
 	s.callbacks = s.callbacks[:0]
 	if s.tunnel {
 		s.codec.conn.Write(&s.codec.out, false)

@@ -27,6 +27,8 @@ var (
 	errAuthority    = &Error{400, "Bad Request", "http.invalid_authority"}
 	errLowVersion   = &Error{426, "Upgrade Required", "low_version"}
 	errBody         = &Error{400, "Bad Request", "http1.body_disallowed"}
+	// errFlood: the client pipelines and does not read; it gets no answer.
+	errFlood = &Error{0, "", "codec_error:Too_many_responses_queued."}
 	// errPremature: the upstream sent something that nobody asked for.
 	errPremature = &Error{400, "Bad Request", "http1.unexpected_response"}
 )

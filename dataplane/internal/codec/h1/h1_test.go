@@ -132,6 +132,8 @@ var requestCases = map[string]struct{ raw, want string }{
 	"nul":             {"GET / HTTP/1.1\r\nhost: x\x00\r\n\r\n", "refused 400 http1.invalid_characters\n"},
 	"version 1.0":     {"GET / HTTP/1.0\r\n\r\n", "refused 426 low_version\n"},
 	"no version":      {"GET /\r\n\r\n", "refused 426 low_version\n"},
+	"odd byte":        {"G\x01T / HTTP/1.1\r\n\r\n", "refused 400 http1.invalid_characters\n"},
+	"binary":          {"\x16\x03\x01\x00\x01\r\n\r\n", "refused 400 http1.codec_error\n"},
 	"odd method":      {"GE(T / HTTP/1.1\r\n\r\n", "refused 400 http1.codec_error\n"},
 	"relative":        {"GET a HTTP/1.1\r\n\r\n", "refused 400 http1.codec_error\n"},
 	"forbidden name":  {"GET / HTTP/1.1\r\nhost: x\r\nconnection: x-forwarded-for\r\n\r\n", "refused 400 http1.connection_header_rejected\n"},
@@ -274,6 +276,7 @@ func TestResponses(t *testing.T) {
 		"no content":    "HTTP/1.1 204 No\r\ncontent-length: 5\r\n\r\nhello",
 		"unknown te":    "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
 		"leading space": " HTTP/1.1 200 OK\r\n\r\n",
+		"leading line":  "\r\nHTTP/1.1 200 OK\r\n\r\n",
 	} {
 		if got, err := respond("GET", raw, false); err == nil {
 			t.Errorf("%s is accepted:\n%s", name, got)
@@ -431,31 +434,3 @@ func FuzzResponse(f *testing.F) {
 		_, _ = respond("GET", raw, true)
 	})
 }
-
-func BenchmarkRequest(b *testing.B) {
-	c := networktest.New()
-	r := &recorder{}
-	o := defaults
-	s := NewServer(c, r, &o, nil)
-	_ = s
-	p := &parser{opts: &o, pool: &c.W.Headers, limit: 60 << 10}
-	p.data.SetPool(&c.W.Buffers)
-	k := &discard{p: p}
-	p.sink = k
-	in := buffer.New(&c.W.Buffers)
-	raw := "GET /some/path?x=y HTTP/1.1\r\nHost: example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: text/html,application/json\r\nAccept-Encoding: gzip, deflate\r\nAccept-Language: en\r\nCookie: a=b; c=d\r\nX-Request-Id: 0123456789\r\nConnection: keep-alive\r\n\r\n"
-	for b.Loop() {
-		in.WriteString(raw)
-		p.reset()
-		if err := p.parse(in); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-type discard struct{ p *parser }
-
-func (d *discard) startLine([]byte) error         { return nil }
-func (d *discard) head() (framing, uint64, error) { d.p.pool.Put(d.p.h); return noBody, 0, nil }
-func (d *discard) body(*buffer.Buffer, bool)      {}
-func (d *discard) trailers(*header.Map)           {}

@@ -63,8 +63,12 @@ type parser struct {
 	left    uint64        // bytes of the body or the chunk
 	data    buffer.Buffer // body bytes of this dispatch
 	dropped bool          // the last header line was dropped (underscores)
+	// emptyLines says whether empty lines may stand before a message.
+	emptyLines bool
 	// limit is how large a head may be, in bytes.
 	limit int
+	// maxLines is how many lines h may have, pseudo-headers included.
+	maxLines int
 }
 
 // reset prepares for the next message.
@@ -152,7 +156,7 @@ func (p *parser) tooLarge() error {
 // character just that, as Envoy does, whatever else is wrong with it.
 func (p *parser) checked(line []byte) error {
 	err := p.takeLine(line)
-	if err == errCodec && p.phase <= headers {
+	if err == errCodec && (p.phase == headers || p.phase == startLine && bytes.IndexByte(line, ' ') > 0) {
 		for _, c := range line {
 			if class[c]&controlByte != 0 {
 				return errCharacters
@@ -167,8 +171,11 @@ func (p *parser) takeLine(line []byte) error {
 	switch p.phase {
 	case startLine:
 		if len(trim(line)) == 0 {
+			if !p.emptyLines {
+				return errCodec
+			}
 			p.size = 0
-			return nil // RFC 9112 section 2.2: empty lines before a message
+			return nil // RFC 9112 section 2.2: empty lines before a request
 		}
 		for len(line) > 0 && line[0] == '\r' {
 			line = line[1:]
@@ -179,6 +186,7 @@ func (p *parser) takeLine(line []byte) error {
 		}
 		p.phase = headers
 		p.fold = false
+		p.maxLines = p.h.Len() + int(p.opts.MaxHeaders)
 		return nil
 	case chunkSize:
 		return p.takeChunkSize(line)
@@ -201,22 +209,26 @@ func (p *parser) takeField(line []byte) error {
 	if line[0] == ' ' || line[0] == '\t' {
 		return p.takeFold(line)
 	}
-	colon := bytes.IndexByte(line, ':')
-	if colon <= 0 {
+	colon, underscore := 0, false
+	for ; colon < len(line); colon++ {
+		c := line[colon]
+		k := class[c] & (tokenByte | upperByte | underscoreByte)
+		if k == tokenByte {
+			continue
+		}
+		if k&tokenByte == 0 {
+			break
+		}
+		if k&upperByte != 0 {
+			line[colon] = c | 0x20
+		} else {
+			underscore = true
+		}
+	}
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
 		return errCodec
 	}
 	name, value := line[:colon], line[colon+1:]
-	underscore := false
-	for i, c := range name {
-		k := class[c]
-		if k&tokenByte == 0 {
-			return errCodec
-		}
-		if k&upperByte != 0 {
-			name[i] = c | 0x20
-		}
-		underscore = underscore || c == '_'
-	}
 	for len(value) > 0 && (value[0] == ' ' || value[0] == '\t' || value[0] == '\r') {
 		value = value[1:]
 	}
@@ -238,23 +250,11 @@ func (p *parser) takeField(line []byte) error {
 		p.dropped = true
 		return nil
 	}
-	if p.h.Len() >= int(p.opts.MaxHeaders)+p.pseudo() {
+	if p.h.Len() >= p.maxLines {
 		return errTooMany
 	}
 	p.h.AddBytes(name, value)
 	return nil
-}
-
-// pseudo is how many lines of the map are not header lines of the message.
-func (p *parser) pseudo() int {
-	if p.phase == trailers {
-		return 0
-	}
-	n := 0
-	for n < p.h.Len() && n < 4 && p.h.IDAt(n) != header.Other && p.h.At(n).Name[0] == ':' {
-		n++
-	}
-	return n
 }
 
 // takeFold appends a continuation line to the last value (obs-fold).
@@ -425,6 +425,7 @@ digits:
 	p.size = 0
 	if n == 0 {
 		p.h = p.pool.Get()
+		p.maxLines = int(p.opts.MaxHeaders)
 		p.phase = trailers
 		p.fold = false
 		return nil

@@ -22,6 +22,9 @@ type Server struct {
 	out    buffer.Buffer
 	stream serverStream
 	http10 bool
+	sent   uint64            // bytes given to the connection
+	ends   [maxQueued]uint64 // where in them the last responses end, in a ring
+	served uint64
 	paused bool // reading is disabled because bytes wait
 	closed bool
 }
@@ -30,7 +33,7 @@ type Server struct {
 func NewServer(conn network.Connection, cb stream.ServerCallbacks, opts *config.HTTP1Options, st *Stats) *Server {
 	w := conn.Worker()
 	s := &Server{conn: conn, cb: cb, opts: opts}
-	s.parser = parser{opts: opts, stats: st, local: w.Stats(), pool: &w.Headers, sink: s, limit: int(opts.MaxHeadersKiB) << 10}
+	s.parser = parser{opts: opts, stats: st, local: w.Stats(), pool: &w.Headers, sink: s, emptyLines: true, limit: int(opts.MaxHeadersKiB) << 10}
 	s.parser.data.SetPool(&w.Buffers)
 	s.out.SetPool(&w.Buffers)
 	s.stream.codec = s
@@ -63,6 +66,10 @@ func (s *Server) Dispatch(b *buffer.Buffer, _ bool) error {
 			// The stream opens with a request's first byte, so that its timeouts
 			// run and its end is logged however little of it comes.
 			s.begin()
+			if s.flooded() {
+				s.parser.stats.flooded(s.parser.local)
+				return s.fail(errFlood)
+			}
 		}
 		before := b.Len()
 		err := s.parser.parse(b)
@@ -80,7 +87,7 @@ func (s *Server) fail(err error) error {
 	if !ok {
 		return err
 	}
-	if !s.stream.headersSent {
+	if !s.stream.headersSent && e.Status > 0 {
 		s.stream.detail = e.Detail
 		s.stream.decoder.LocalReply(e.Status, e.Body, e.Detail)
 	} else if s.stream.active {
@@ -89,6 +96,18 @@ func (s *Server) fail(err error) error {
 		s.stream.notifyReset(stream.ProtocolError)
 	}
 	return err
+}
+
+// maxQueued is how many complete responses may wait for a client that sends
+// another request.
+const maxQueued = 2
+
+// flooded says whether the kernel has not taken all of the last maxQueued
+// responses yet, of which a client that pipelines without reading would make
+// more and more.
+func (s *Server) flooded() bool {
+	waiting := s.conn.Buffered()
+	return waiting > 0 && s.ends[s.served%maxQueued] > s.sent-uint64(waiting)
 }
 
 // begin opens the stream of a new request.

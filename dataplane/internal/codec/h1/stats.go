@@ -20,6 +20,12 @@ func (s *Stats) droppedUnderscore(l *stats.Local) {
 	}
 }
 
+func (s *Stats) flooded(l *stats.Local) {
+	if s != nil {
+		s.g.Counter(3).Inc(l)
+	}
+}
+
 func (s *Stats) rejectedUnderscore(l *stats.Local) {
 	if s != nil {
 		s.g.Counter(2).Inc(l)

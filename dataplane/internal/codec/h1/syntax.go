@@ -8,13 +8,14 @@ import (
 
 // Classes of bytes.
 const (
-	tokenByte     = 1 << iota // RFC 9110 section 5.6.2: tchar
-	valueByte                 // field values: VCHAR, SP, HTAB and 0x80 to 0xff
-	targetByte                // request targets: VCHAR
-	upperByte                 // A to Z
-	controlByte               // control characters but HTAB, LF and CR
-	authorityByte             // what an authority may hold (RFC 3986 section 3.2, in any order)
-	hostByte                  // letters, digits, "-" and "."
+	tokenByte      = 1 << iota // RFC 9110 section 5.6.2: tchar
+	valueByte                  // field values: VCHAR, SP, HTAB and 0x80 to 0xff
+	targetByte                 // request targets: VCHAR
+	upperByte                  // A to Z
+	controlByte                // control characters but HTAB, LF and CR
+	authorityByte              // what an authority may hold (RFC 3986 section 3.2, in any order)
+	underscoreByte             // "_"
+	hostByte                   // letters, digits, "-" and "."
 )
 
 var class = buildClasses()
@@ -39,6 +40,9 @@ func buildClasses() (t [256]byte) {
 		}
 		if alnum || c < 0x80 && strings.IndexByte("-._~%!$&'()[]*+,;=:@", byte(c)) >= 0 {
 			t[c] |= authorityByte
+		}
+		if c == '_' {
+			t[c] |= underscoreByte
 		}
 		if alnum || c == '-' || c == '.' {
 			t[c] |= hostByte

@@ -21,6 +21,7 @@ type Conn struct {
 	ClosedWith   *network.CloseType
 	Detail       string
 	ReadDisabled int
+	Waiting      int // what Buffered says
 	Limit        uint32
 	Above        bool
 	info         network.Info
@@ -132,7 +133,7 @@ func (c *Conn) BufferLimit() uint32 { return c.Limit }
 func (c *Conn) AboveHighWatermark() bool { return c.Above }
 
 // Buffered implements network.Connection.
-func (c *Conn) Buffered() int { return 0 }
+func (c *Conn) Buffered() int { return c.Waiting }
 
 // EnableHalfClose implements network.Connection.
 func (c *Conn) EnableHalfClose(bool) {}
