@@ -27,6 +27,7 @@ type Bootstrap struct {
 	Admin   *Admin       // nil: no administration
 	// Listeners are the messages for Decoder.Listener.
 	Listeners []*anypb.Any
+	index     []int // of each listener in static_resources
 	// ADS, CDS and LDS are dynamic_resources; nil: not there.
 	ADS      *config.GRPCSource
 	CDS, LDS *config.Source
@@ -212,11 +213,11 @@ func (b *Bootstrap) listeners(m *bootstrapv3.Bootstrap, p fieldpath.Path) error 
 			return at.Wrap(err)
 		}
 		if k, twice := names[l.GetName()]; twice && l.GetName() != "" {
-			b.Listeners[k] = a
+			b.Listeners[k], b.index[k] = a, i
 			continue
 		}
 		names[l.GetName()] = len(b.Listeners)
-		b.Listeners = append(b.Listeners, a)
+		b.Listeners, b.index = append(b.Listeners, a), append(b.index, i)
 		s := l.GetAddress().GetSocketAddress()
 		if s.GetPortValue() == 0 || !boolean(l.GetBindToPort(), true) {
 			continue

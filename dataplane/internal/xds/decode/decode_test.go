@@ -305,7 +305,7 @@ func TestBootstrap(t *testing.T) {
 func TestBootstrapErrors(t *testing.T) {
 	base := strings.Replace(bootstrap, "LOAD", staticHosts, 1)
 	for _, c := range []struct{ old, new, want string }{
-		{"cluster: a}}}", "cluster: b}}}", "filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0].routes[0].route.cluster: route: unknown cluster 'b'"},
+		{"cluster: a}}}", "cluster: b}}}", "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0].routes[0].route.cluster: route: unknown cluster 'b'"},
 		{"node: {id: me, cluster: c}", "node: {id: me}", "node 'id' and 'cluster' are required"},
 		{"use_remote_address: true", "tracing: {}", "filter_chains[0].filters[0].typed_config.tracing: "},
 		{"name: a, load", "name: a, lrs_server: {self: {}}, load", "static_resources.clusters[0].lrs_server: "},

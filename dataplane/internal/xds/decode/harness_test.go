@@ -109,10 +109,10 @@ func decodeWhole(t testing.TB, m *bootstrapv3.Bootstrap) (*whole, error) {
 	for _, c := range w.clusters {
 		known[c.Name] = true
 	}
-	for _, a := range w.boot.Listeners {
+	for i, a := range w.boot.Listeners {
 		l, err := w.decoder.Listener(a, "")
 		if err != nil {
-			return nil, err
+			return nil, Under(w.boot.ListenerPath(i), err)
 		}
 		w.listeners = append(w.listeners, l)
 	}
