@@ -105,6 +105,7 @@ func compatibleFlags() []flag {
 		{name: "log-stacktrace-single-entry", help: "Has no effect: stacks are always one entry", set: ignored},
 		{name: "enable-core-dump", help: "Has no effect: the Go runtime reads GOTRACEBACK", set: ignored},
 		{name: "enable-mutex-tracing", help: "Has no effect", set: ignored},
+		{name: "enable-stats-element-scope", help: "Has no effect", set: ignored},
 	}
 }
 
