@@ -117,12 +117,14 @@ func (c *Client) head() (framing, uint64, error) {
 		s.decoder.Decode1xx(h)
 		return noBody, 0, nil
 	}
-	if status == "101" && !s.upgrade {
-		return noBody, 0, errCodec
-	}
 	c.keepAlive = c.persistent(h)
 	s.meter.HeaderBytesReceived += uint64(c.parser.size)
-	if status == "101" || s.connect && status[0] == '2' {
+	// A 101 that nobody asked for is an answer without a body, as in Envoy, but
+	// what the upstream says next is not to be trusted.
+	switch {
+	case status == "101" && !s.upgrade:
+		c.keepAlive = false
+	case status == "101" || s.connect && status[0] == '2':
 		c.keepAlive = false
 		s.tunnel = true
 		h.RemoveID(header.ContentLength)
@@ -304,7 +306,10 @@ func bodiless(method string) bool {
 func (s *clientStream) EncodeHeaders(h *header.Map, end bool) error {
 	method, path := h.GetID(header.Method), h.GetID(header.Path)
 	s.head, s.connect = method == "HEAD", method == "CONNECT"
-	s.upgrade = h.HasID(header.Upgrade)
+	if h.HasID(header.Upgrade) {
+		connection, _ := h.Joined("connection")
+		s.upgrade = hasToken(connection, "upgrade")
+	}
 	if method == "" || path == "" && !s.connect {
 		return errURL
 	}

@@ -49,6 +49,17 @@ func (w *writer) close() int {
 
 // field writes one header line.
 func (w *writer) field(name, value string, opts *config.HTTP1Options) {
+	if n := len(name) + len(value) + 4; n <= buffer.BlockSize && !opts.ProperCase {
+		w.room(n)
+		p := w.free[w.n : w.n+n]
+		i := copy(p, name)
+		p[i], p[i+1] = ':', ' '
+		copy(p[i+2:], value)
+		p[n-2], p[n-1] = '\r', '\n'
+		w.n += n
+		w.sent += n
+		return
+	}
 	if opts.ProperCase {
 		w.proper(name)
 	} else {
@@ -128,9 +139,7 @@ func (s *serverStream) EncodeHeaders(h *header.Map, end bool) {
 	w.fields(h, s.codec.opts)
 	length := h.HasID(header.ContentLength)
 	switch {
-	case length, bodyless:
-	case s.connect && status[0] == '2', status == "101":
-		s.tunnel = true
+	case length, bodyless, s.connect && status[0] == '2':
 	case end && !s.head:
 		w.field("content-length", "0", s.codec.opts)
 	case s.http10:
@@ -138,7 +147,7 @@ func (s *serverStream) EncodeHeaders(h *header.Map, end bool) {
 		w.field("transfer-encoding", "chunked", s.codec.opts)
 		s.chunked = !s.head
 	}
-	if status == "101" || s.connect && status[0] == '2' {
+	if s.upgrade && status == "101" || s.connect && status[0] == '2' {
 		s.tunnel = true
 		s.codec.parser.phase = raw
 	}

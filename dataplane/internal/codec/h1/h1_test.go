@@ -259,6 +259,7 @@ func TestResponses(t *testing.T) {
 		"interim":     {"GET", "HTTP/1.1 103 Early\r\nlink: a\r\n\r\nHTTP/1.1 204 No\r\n\r\n", false, "1xx [:status=103] [link=a]\nheaders [:status=204]\nend\nreusable true\n"},
 		"closes":      {"GET", "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", false, "headers [:status=200] [connection=close] [content-length=0]\nend\nreusable false\n"},
 		"http/1.0":    {"GET", "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", false, "headers [:status=200] [content-length=0]\nend\nreusable false\n"},
+		"switch":      {"GET", "HTTP/1.1 101 Switching\r\nupgrade: a\r\n\r\n", false, "headers [:status=101] [upgrade=a]\nend\nreusable false\n"},
 		"304":         {"GET", "HTTP/1.1 304 Not\r\ncontent-length: 10\r\n\r\n", false, "headers [:status=304] [content-length=10]\nend\nreusable true\n"},
 	} {
 		got, err := respond(c.method, c.raw, c.eof)
@@ -272,8 +273,8 @@ func TestResponses(t *testing.T) {
 		"lower case":    "http/1.1 200 OK\r\n\r\n",
 		"letters":       "HTTP/1.1 2x0 OK\r\n\r\n",
 		"extra":         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokmore",
-		"switch":        "HTTP/1.1 101 Switching\r\n\r\n",
 		"no content":    "HTTP/1.1 204 No\r\ncontent-length: 5\r\n\r\nhello",
+		"after switch":  "HTTP/1.1 101 Switching\r\n\r\nraw bytes",
 		"unknown te":    "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
 		"leading space": " HTTP/1.1 200 OK\r\n\r\n",
 		"leading line":  "\r\nHTTP/1.1 200 OK\r\n\r\n",

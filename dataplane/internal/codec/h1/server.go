@@ -178,7 +178,11 @@ func (s *Server) head() (framing, uint64, error) {
 	st.connect = h.GetID(header.Method) == "CONNECT"
 	st.http10 = s.http10
 	st.meter.HeaderBytesReceived = uint64(s.parser.size)
-	if connection, _ := h.Joined("connection"); st.connect || h.HasID(header.Upgrade) && hasToken(connection, "upgrade") {
+	if h.HasID(header.Upgrade) {
+		connection, _ := h.Joined("connection")
+		st.upgrade = hasToken(connection, "upgrade")
+	}
+	if st.connect || st.upgrade {
 		f = byClose // what follows belongs to the tunnel, once it is there
 	}
 	if f == noBody {
@@ -321,6 +325,7 @@ type serverStream struct {
 	chunked      bool
 	head         bool // answers a HEAD request
 	connect      bool
+	upgrade      bool
 	http10       bool
 	tunnel       bool // bytes pass without framing
 	above        bool

@@ -292,3 +292,55 @@ func TestTunnel(t *testing.T) {
 		t.Fatalf("%q", got)
 	}
 }
+
+// TestRequestEncoding is how requests are framed for an upstream.
+func TestRequestEncoding(t *testing.T) {
+	full, proper := defaults, defaults
+	full.FullyQualifiedURL, proper.ProperCase = true, true
+	const chunk = "4\r\nbody\r\n0\r\n\r\n"
+	for name, c := range map[string]struct {
+		opts   config.HTTP1Options
+		method string
+		lines  [][2]string
+		body   string
+		want   string
+	}{
+		"get":        {defaults, "GET", nil, "", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"},
+		"delete":     {defaults, "DELETE", nil, "", "DELETE / HTTP/1.1\r\nhost: x\r\n\r\n"},
+		"options":    {defaults, "OPTIONS", nil, "", "OPTIONS / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"},
+		"post":       {defaults, "POST", nil, "", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"},
+		"chunked":    {defaults, "GET", nil, "body", "GET / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + chunk},
+		"foreign te": {defaults, "GET", [][2]string{{"transfer-encoding", "gzip"}}, "body", "GET / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + chunk},
+		"length":     {defaults, "PUT", [][2]string{{"content-length", "4"}}, "body", "PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody"},
+		"no upgrade": {defaults, "PUT", [][2]string{{"upgrade", "a"}}, "body", "PUT / HTTP/1.1\r\nhost: x\r\nupgrade: a\r\ntransfer-encoding: chunked\r\n\r\n" + chunk},
+		"upgrade":    {defaults, "GET", [][2]string{{"upgrade", "a"}, {"connection", "Upgrade"}}, "body", "GET / HTTP/1.1\r\nhost: x\r\nupgrade: a\r\nconnection: Upgrade\r\n\r\nbody"},
+		"full url":   {full, "GET", [][2]string{{":scheme", "http"}}, "", "GET http://x/ HTTP/1.1\r\nhost: x\r\n\r\n"},
+		"proper":     {proper, "GET", [][2]string{{"x-1abc--d_e", "v"}}, "", "GET / HTTP/1.1\r\nHost: x\r\nX-1abc--D_E: v\r\n\r\n"},
+		"large":      {defaults, "GET", [][2]string{{"x", strings.Repeat("v", 50000)}}, "", "GET / HTTP/1.1\r\nhost: x\r\nx: " + strings.Repeat("v", 50000) + "\r\n\r\n"},
+	} {
+		conn := networktest.New()
+		o := c.opts
+		e := NewClient(conn, &recorder{}, &o, nil).NewStream(&recorder{})
+		h := conn.W.Headers.Get()
+		h.AddID(header.Method, c.method)
+		h.AddID(header.Path, "/")
+		h.AddID(header.Authority, "x")
+		for _, l := range c.lines {
+			h.Add(l[0], l[1])
+		}
+		if err := e.EncodeHeaders(h, c.body == ""); err != nil {
+			t.Fatal(name, err)
+		}
+		if c.body != "" {
+			b := buffer.New(nil)
+			b.WriteString(c.body)
+			e.EncodeData(b, true)
+		}
+		if got := string(conn.Written); got != c.want {
+			t.Errorf("%s: %.200q, want %.200q", name, got, c.want)
+		}
+		if m := e.Stream().Meter(); int(m.WireBytesSent) != len(c.want) {
+			t.Errorf("%s: %d bytes counted of %d", name, m.WireBytesSent, len(c.want))
+		}
+	}
+}
