@@ -256,6 +256,9 @@ func (c *Client) OnBelowWriteBufferLowWatermark() { c.stream.watermark(false) }
 func (c *Client) OnConnectionClosed(reason stream.ResetReason, detail string) {
 	if reason == stream.ConnectionTermination {
 		c.endOfInput()
+		if c.stream.active && c.parser.within() {
+			reason = stream.ProtocolError // a message that lacks its end, as in Envoy
+		}
 	}
 	c.closed = true
 	if c.stream.active {

@@ -81,6 +81,11 @@ func (p *parser) reset() {
 	}
 }
 
+// within says whether a message has begun and must go on.
+func (p *parser) within() bool {
+	return p.phase == startLine && p.size > 0 || p.phase > startLine && p.phase < untilClose
+}
+
 // parse consumes from b until it needs more or the message is complete.
 func (p *parser) parse(b *buffer.Buffer) error {
 	for p.phase != done {

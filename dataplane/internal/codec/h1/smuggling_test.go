@@ -344,3 +344,82 @@ func TestRequestEncoding(t *testing.T) {
 		}
 	}
 }
+
+// TestTrailers: trailers pass when they are enabled, both ways, and are read
+// and dropped when not.
+func TestTrailers(t *testing.T) {
+	on, small := defaults, defaults
+	on.EnableTrailers = true
+	small.EnableTrailers, small.MaxHeaders, small.MaxHeadersKiB = true, 2, 1
+	const head = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+	for name, c := range map[string]struct {
+		opts     config.HTTP1Options
+		raw, end string
+	}{
+		"on":       {on, "T: 1\r\n\r\n", "body 1\ntrailers [t=1]\nend\n"},
+		"none":     {on, "\r\n", "body 1\nend\n"},
+		"off":      {defaults, "T: 1\r\n\r\n", "body 1\nend\n"},
+		"off, bad": {defaults, "T 1\r\n\r\n", "body 1\nrefused 400 http1.codec_error\n"},
+		"many":     {small, "a: 1\r\nb: 2\r\nc: 3\r\n\r\n", "body 1\nrefused 431 http1.too_many_headers\n"},
+		"large":    {small, "a: " + strings.Repeat("x", 1100) + "\r\n\r\n", "body 1\nrefused 431 http1.headers_too_large\n"},
+	} {
+		if got := request(head+c.raw, c.opts, len(head)); !strings.HasSuffix(got, c.end) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	for enabled, want := range map[bool]string{true: "0\r\nt: 1\r\n\r\n", false: "0\r\n\r\n"} {
+		conn := networktest.New()
+		o := defaults
+		o.EnableTrailers = enabled
+		r := &recorder{}
+		s := NewServer(conn, r, &o, nil)
+		in := buffer.New(nil)
+		in.WriteString("GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+		if err := s.Dispatch(in, false); err != nil {
+			t.Fatal(err)
+		}
+		h, tr := conn.W.Headers.Get(), conn.W.Headers.Get()
+		h.AddID(header.Status, "200")
+		tr.Add("t", "1")
+		r.encoder.EncodeHeaders(h, false)
+		r.encoder.EncodeTrailers(tr)
+		if got := string(conn.Written); got != "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"+want {
+			t.Errorf("enabled %v: %q", enabled, got)
+		}
+	}
+}
+
+// TestTruncatedResponses: a response that lacks its end breaks the protocol; a
+// connection that ends before a response does not.
+func TestTruncatedResponses(t *testing.T) {
+	for raw, want := range map[string]stream.ResetReason{
+		"":                         stream.ConnectionTermination,
+		"HTTP/1.1 200 OK\r\nConte": stream.ProtocolError,
+		"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok":              stream.ProtocolError,
+		"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\no": stream.ProtocolError,
+	} {
+		c := networktest.New()
+		o := defaults
+		r := &recorder{}
+		k := NewClient(c, r, &o, nil)
+		e := k.NewStream(r)
+		got := resetReason(255)
+		e.Stream().AddCallbacks(&got)
+		in := buffer.New(nil)
+		in.WriteString(raw)
+		if err := k.Dispatch(in, false); err != nil {
+			t.Fatal(err)
+		}
+		k.OnConnectionClosed(stream.ConnectionTermination, "")
+		if stream.ResetReason(got) != want {
+			t.Errorf("%q: %d, want %v", raw, got, want)
+		}
+	}
+}
+
+// resetReason keeps the reason of a stream's end.
+type resetReason stream.ResetReason
+
+func (r *resetReason) OnReset(reason stream.ResetReason, _ string) { *r = resetReason(reason) }
+func (r *resetReason) OnAboveWriteBufferHighWatermark()            {}
+func (r *resetReason) OnBelowWriteBufferLowWatermark()             {}
