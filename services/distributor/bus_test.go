@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -46,7 +47,11 @@ func TestBusIsLost(t *testing.T) {
 			p.until(t, "with the bus", has(p, 1))
 			remote.Close()
 			m.apply(service(2))
+			lost := time.Now()
 			p.until(t, "without the bus", has(p, 2))
+			if took := time.Since(lost); took > hashInterval/2 {
+				t.Errorf("a change right after the loss took %v", took)
+			}
 			if wiped {
 				if err := os.RemoveAll(cfg.StoreDir); err != nil {
 					t.Fatal(err)

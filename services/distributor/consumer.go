@@ -69,18 +69,17 @@ func (c *consumer) run(ctx context.Context) {
 			}
 		}
 	}
+	var checked time.Time
 	for {
-		interval := hashInterval
-		if c.bus == nil || !c.bus.Connected() || c.lag.Load() {
-			interval = pollInterval
-		}
 		check := func() {
+			checked = time.Now()
 			if err := c.compare(ctx); err != nil && ctx.Err() == nil {
 				c.log.Warn("cannot compare the state with the config API", "error", err)
 				c.m.failures.WithLabelValues("compare").Inc()
 			}
 		}
-		timer := time.NewTimer(interval)
+		// The bus may go away during any wait, so none is longer than this.
+		timer := time.NewTimer(pollInterval)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -92,7 +91,10 @@ func (c *consumer) run(ctx context.Context) {
 			timer.Stop()
 			check()
 		case <-timer.C:
-			check()
+			away := c.bus == nil || !c.bus.Connected() || c.lag.Load()
+			if away || time.Since(checked) >= hashInterval {
+				check()
+			}
 		}
 	}
 }
