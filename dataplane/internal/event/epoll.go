@@ -118,10 +118,14 @@ func (p *Epoll) translate(events []Event, n int) int {
 	return k
 }
 
+// drainWake empties the eventfd before it allows the next write to it. The other
+// way round, a Wake between the two would be emptied with woken left set, and
+// every later Wake would be lost. A Wake that comes before the store writes
+// nothing, but what it is for is in the queue already, which this turn looks at.
 func (p *Epoll) drainWake() {
-	p.woken.Store(false)
 	var b [8]byte
 	_, _, _ = syscall.RawSyscall(unix.SYS_READ, uintptr(p.wake), uintptr(unsafe.Pointer(&b[0])), 8)
+	p.woken.Store(false)
 }
 
 // Wake implements Poller.

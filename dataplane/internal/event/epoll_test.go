@@ -110,3 +110,38 @@ func TestPostWakes(t *testing.T) {
 		t.Errorf("%d posts ran", n.Load())
 	}
 }
+
+// TestPostsFromManyAreNeverLost: a Wake that meets the poller while it empties
+// its eventfd must not keep later ones from being heard.
+func TestPostsFromManyAreNeverLost(t *testing.T) {
+	w := newReal(t)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.Run()
+	}()
+	const posters, each = 4, 5000
+	left := make(chan bool, posters)
+	for range posters {
+		go func() {
+			ran := make(chan struct{}, 1)
+			for range each {
+				w.Post(func() { ran <- struct{}{} })
+				select {
+				case <-ran:
+				case <-time.After(10 * time.Second):
+					left <- false
+					return
+				}
+			}
+			left <- true
+		}()
+	}
+	for range posters {
+		if !<-left {
+			t.Fatal("a post never ran")
+		}
+	}
+	w.Stop()
+	<-done
+}

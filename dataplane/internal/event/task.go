@@ -7,6 +7,7 @@ import "sync"
 type Task struct {
 	run    func()
 	next   *Task
+	ran    uint64 // the turn in which it ran last
 	queued bool
 }
 

@@ -50,7 +50,9 @@ type Worker struct {
 	slots   []slot // by file descriptor
 	gen     uint32
 	timers  timerHeap
-	tasks   taskList
+	turn    uint64   // counts turns, from 1
+	tasks   taskList // run at the end of this turn
+	later   taskList // and of the next
 	events  [batch]Event
 
 	// Shared.
@@ -72,7 +74,7 @@ func NewWorker(c Config) *Worker {
 		ids: c.ConnectionIDs, index: c.Index, name: c.Name, clock: c.Clock, poller: c.Poller, system: c.System,
 		stats: c.Stats, onPanic: c.OnPanic,
 		Rand: rand.New(rand.NewPCG(c.Seed[0], c.Seed[1])),
-		now:  c.Clock.Now(),
+		now:  c.Clock.Now(), turn: 1,
 	}
 }
 
@@ -137,8 +139,15 @@ func (w *Worker) Post(f func()) bool {
 }
 
 // Schedule runs t at the end of the current turn; scheduling it twice runs it
-// once.
-func (w *Worker) Schedule(t *Task) { w.tasks.push(t) }
+// once. A task that has run in this turn runs again in the next, so that who
+// schedules itself for the rest of its work lets others go first.
+func (w *Worker) Schedule(t *Task) {
+	if t.ran == w.turn {
+		w.later.push(t)
+		return
+	}
+	w.tasks.push(t)
+}
 
 // Stop makes Run return after the current turn. Any goroutine may call it.
 func (w *Worker) Stop() {
@@ -169,12 +178,17 @@ func (w *Worker) Turn(timeout time.Duration) {
 	w.expire()
 	w.posts.drain(w.guard)
 	for t := w.tasks.pop(); t != nil; t = w.tasks.pop() {
+		t.ran = w.turn
 		w.guard(t.run)
 	}
+	w.tasks, w.later = w.later, taskList{}
+	w.turn++
 }
 
 // Idle says whether nothing waits to be run now.
-func (w *Worker) Idle() bool { return w.posts.empty() && w.tasks.head == nil }
+func (w *Worker) Idle() bool {
+	return w.posts.empty() && w.tasks.head == nil && w.later.head == nil
+}
 
 // untilNext returns how long the loop may wait: 0 when something is due.
 func (w *Worker) untilNext() time.Duration {

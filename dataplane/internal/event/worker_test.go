@@ -105,3 +105,22 @@ func TestPanicIsContained(t *testing.T) {
 		t.Errorf("caught %v, later post ran: %v", caught, ran)
 	}
 }
+
+// TestTaskOncePerTurn: a task that schedules itself lets the worker look at
+// its sockets in between.
+func TestTaskOncePerTurn(t *testing.T) {
+	w := newStill(clock.NewFake(time.Unix(1000, 0)))
+	runs := 0
+	var task Task
+	task.Init(func() {
+		runs++
+		w.Schedule(&task)
+	})
+	w.Schedule(&task)
+	for turn := 1; turn <= 3; turn++ {
+		w.Turn(0)
+		if runs != turn || w.Idle() {
+			t.Fatalf("turn %d: %d runs, idle %v", turn, runs, w.Idle())
+		}
+	}
+}

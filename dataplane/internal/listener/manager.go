@@ -301,22 +301,38 @@ func (l *workerListener) takeOver(before *workerListener, i int) {
 			}
 		}
 		a := &acceptor{w: l.w, fd: fd, active: l}
-		a.task.Init(func() {
+		again := func() {
 			if !a.closed {
 				a.accept()
 			}
-		})
+		}
+		a.task.Init(again)
+		a.retry.Init(l.w, again)
 		l.acceptors = append(l.acceptors, a)
 		_ = l.w.Register(fd, a)
 	}
 	if before != nil {
 		before.stopAccepting()
+		l.adopt(before)
+	}
+}
+
+// adopt makes the connections of chains that live on this version's to close:
+// when a later version drops such a chain, its drain must find them.
+func (l *workerListener) adopt(before *workerListener) {
+	for t := range before.conns {
+		if slices.Contains(l.state.matcher.chains, t.chain) || t.chain == l.state.matcher.def {
+			delete(before.conns, t)
+			l.conns[t] = struct{}{}
+			t.owner = l
+		}
 	}
 }
 
 func (l *workerListener) stopAccepting() {
 	for _, a := range l.acceptors {
 		a.closed = true
+		a.retry.Remove()
 		l.w.Unregister(a.fd)
 	}
 	l.acceptors = nil

@@ -14,8 +14,14 @@ type acceptor struct {
 	fd     int
 	active *workerListener
 	task   event.Task
+	retry  event.Timer // after the system had no descriptor or memory left
 	closed bool
 }
+
+// retryAccept is how long a listener waits when the system is out of
+// descriptors or memory. The edge is used up by then, so nobody else would
+// wake it, and asking again at once would only burn the processor.
+const retryAccept = 100 * time.Millisecond
 
 // OnReady implements event.Handler.
 func (a *acceptor) OnReady(event.Ready) { a.accept() }
@@ -40,8 +46,7 @@ func (a *acceptor) accept() {
 				l.state.group.Histogram(acceptedPerEvent).Record(a.w.Stats(), uint64(n))
 			}
 			if e != syscall.EAGAIN && e != syscall.ECONNABORTED && e != syscall.EINTR {
-				// Out of descriptors or memory: try again when some may be free.
-				a.w.Schedule(&a.task)
+				a.retry.Reset(retryAccept)
 			}
 			return
 		}
@@ -126,7 +131,7 @@ func (l *workerListener) serve(fd int, info network.Info) {
 		info.TransportProtocol = "tls"
 	}
 	conn := network.NewServer(l.w, fd, info, o)
-	t := &tracked{l: l, chain: c, conn: conn, start: l.w.Now()}
+	t := &tracked{l: l, owner: l, chain: c, conn: conn, start: l.w.Now()}
 	l.conns[t] = struct{}{}
 	st := l.w.Stats()
 	s.group.Counter(cxTotal).Inc(st)
@@ -146,7 +151,8 @@ func (l *workerListener) serve(fd int, info network.Info) {
 
 // tracked observes one connection until its end.
 type tracked struct {
-	l     *workerListener
+	l     *workerListener // that accepted it, whose limits and statistics count it
+	owner *workerListener // that closes it when its chain has drained
 	chain *chain
 	conn  *network.Conn
 	start time.Time
@@ -158,7 +164,7 @@ func (t *tracked) OnEvent(e network.Event) {
 		return
 	}
 	l, s, st := t.l, t.l.state, t.l.w.Stats()
-	delete(l.conns, t)
+	delete(t.owner.conns, t)
 	s.group.Counter(cxDestroy).Inc(st)
 	s.group.Gauge(cxActive).Dec(st)
 	s.group.Histogram(cxLength).Record(st, uint64(l.w.Now().Sub(t.start).Milliseconds()))

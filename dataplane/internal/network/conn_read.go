@@ -126,6 +126,10 @@ func (c *Conn) dispatchRest() {
 // resumeRead goes on after ReadDisable(false), a used-up budget, or a
 // handshake step.
 func (c *Conn) resumeRead() {
+	if c.state == Closing {
+		c.discard()
+		return
+	}
 	if c.state != Open || c.readDisabled > 0 {
 		return
 	}
