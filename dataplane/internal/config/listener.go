@@ -72,7 +72,7 @@ type ListenerFilter struct {
 type FilterChain struct {
 	Name             string
 	Match            FilterChainMatch
-	Transport        any           // network.TransportFactory
+	Transport        any           // network.TransportFactory; nil is plaintext
 	TransportTimeout time.Duration // transport_socket_connect_timeout; 0: none
 	Filters          []NetworkFilter
 	Metadata         Metadata

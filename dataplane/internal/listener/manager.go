@@ -12,6 +12,7 @@ import (
 	"github.com/hawser-mesh/hawser/dataplane/internal/event"
 	"github.com/hawser-mesh/hawser/dataplane/internal/network"
 	"github.com/hawser-mesh/hawser/dataplane/internal/stats"
+	"github.com/hawser-mesh/hawser/dataplane/internal/transport"
 )
 
 // Resource is a counted limit shared by all listeners.
@@ -35,6 +36,9 @@ type Config struct {
 	// ConnectionLimit is the runtime's limit of a listener; 0: none.
 	ConnectionLimit func(listener string) uint64
 	GlobalLimit     Resource // nil: none
+	// Unlisted keeps the manager's own statistics apart (the administration's
+	// listener is none of "listener_manager.").
+	Unlisted bool
 	// OnNoChain and OnConnectionEnd write the listener's access logs; they are
 	// called on workers.
 	OnNoChain       func(w *event.Worker, l *config.Listener, info *network.Info)
@@ -53,7 +57,11 @@ type Manager struct {
 
 // NewManager returns a manager without listeners.
 func NewManager(cfg Config) *Manager {
-	return &Manager{cfg: cfg, group: cfg.Stats.Group("listener_manager.", managerSchema), listeners: map[string]*listenerState{}}
+	prefix := "listener_manager."
+	if cfg.Unlisted {
+		prefix = "listener_manager_admin."
+	}
+	return &Manager{cfg: cfg, group: cfg.Stats.Group(prefix, managerSchema), listeners: map[string]*listenerState{}}
 }
 
 // listenerState is one version of a listener.
@@ -179,6 +187,12 @@ func (m *Manager) build(c *config.Listener, old *listenerState) (*listenerState,
 	return s, nil
 }
 
+// ofWorker returns the statistics of one worker; the workers of a manager have
+// successive numbers.
+func (s *listenerState) ofWorker(w *event.Worker) *stats.Group {
+	return s.perWorker[w.Index()-s.manager.cfg.Workers[0].Index()]
+}
+
 // chain returns the runtime form of a filter chain, the old version's when
 // nothing in it changed.
 func (s *listenerState) chain(fc *config.FilterChain, old *listenerState) *chain {
@@ -189,7 +203,11 @@ func (s *listenerState) chain(fc *config.FilterChain, old *listenerState) *chain
 			}
 		}
 	}
-	c := &chain{config: fc, transport: fc.Transport.(network.TransportFactory), drain: network.NewDrain(s.drain, s.manager.cfg.DrainTime, s.manager.cfg.DrainGradual)}
+	factory, ok := fc.Transport.(network.TransportFactory)
+	if !ok {
+		factory = transport.RawFactory{} // no transport_socket is plaintext
+	}
+	c := &chain{config: fc, transport: factory, drain: network.NewDrain(s.drain, s.manager.cfg.DrainTime, s.manager.cfg.DrainGradual)}
 	for _, f := range fc.Filters {
 		c.filters = append(c.filters, f.Factory.(network.FilterFactory))
 	}

@@ -136,8 +136,8 @@ func (l *workerListener) serve(fd int, info network.Info) {
 	st := l.w.Stats()
 	s.group.Counter(cxTotal).Inc(st)
 	s.group.Gauge(cxActive).Inc(st)
-	s.perWorker[l.w.Index()].Counter(workerTotal).Inc(st)
-	s.perWorker[l.w.Index()].Gauge(workerActive).Inc(st)
+	s.ofWorker(l.w).Counter(workerTotal).Inc(st)
+	s.ofWorker(l.w).Gauge(workerActive).Inc(st)
 	conn.AddEvents(t)
 	for _, f := range c.filters {
 		f.AddFilters(conn)
@@ -168,7 +168,7 @@ func (t *tracked) OnEvent(e network.Event) {
 	s.group.Counter(cxDestroy).Inc(st)
 	s.group.Gauge(cxActive).Dec(st)
 	s.group.Histogram(cxLength).Record(st, uint64(l.w.Now().Sub(t.start).Milliseconds()))
-	s.perWorker[l.w.Index()].Gauge(workerActive).Dec(st)
+	s.ofWorker(l.w).Gauge(workerActive).Dec(st)
 	l.unlimit()
 	if s.manager.cfg.OnConnectionEnd != nil && len(s.config.AccessLogs) > 0 {
 		s.manager.cfg.OnConnectionEnd(l.w, s.config, t.conn)

@@ -100,7 +100,7 @@ func reasonOf(err error) string {
 	var alert tls.AlertError
 	var record tls.RecordHeaderError
 	switch {
-	case errors.Is(err, errNoCert):
+	case isNoCert(err):
 		return boring("268435640", "PEER_DID_NOT_RETURN_A_CERTIFICATE")
 	case errors.Is(err, errSAN), errors.Is(err, errHash):
 		return boring("268435581", "CERTIFICATE_VERIFY_FAILED:verify cert failed: "+tail(text))

@@ -154,6 +154,11 @@ var (
 	errChain  = errors.New("X509_verify_cert")
 )
 
+// isNoCert says whether a client had to show a certificate and did not.
+func isNoCert(err error) bool {
+	return errors.Is(err, errNoCert) || strings.Contains(err.Error(), "client didn't provide a certificate")
+}
+
 // verify checks the peer with Envoy's rules.
 func (c *Config) verify(s *tls.ConnectionState, server bool, sans []string, st *sslStats) error {
 	v := c.Validation

@@ -87,7 +87,7 @@ func curveName(id tls.CurveID) string {
 // failed counts a failure by its kind.
 func (s *sslStats) failed(l *stats.Local, err error) {
 	switch {
-	case errors.Is(err, errNoCert):
+	case isNoCert(err):
 		s.group.Counter(failNoCert).Inc(l)
 	case errors.Is(err, errSAN):
 		s.group.Counter(failSAN).Inc(l)
