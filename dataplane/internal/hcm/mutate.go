@@ -1,25 +1,44 @@
 package hcm
 
 import (
+	"net"
 	"net/netip"
 	"strings"
+	"sync"
 
 	"github.com/hawser-mesh/hawser/dataplane/internal/address"
 	"github.com/hawser-mesh/hawser/dataplane/internal/header"
 	"github.com/hawser-mesh/hawser/dataplane/internal/stream"
 )
 
-// edgeHeaders are taken from requests of strangers: only the inside may steer
-// the proxy by them.
+// edgeHeaders are taken away where clients are strangers.
 var edgeHeaders = []header.ID{
-	header.EnvoyInternal, header.EnvoyExternalAddress, header.EnvoyDecoratorOperation,
-	header.EnvoyExpectedTimeoutMs, header.EnvoyForceTrace, header.EnvoyIPTags,
+	header.EnvoyDecoratorOperation, header.EnvoyDownstreamServiceCluster, header.EnvoyDownstreamServiceNode,
+}
+
+// internalHeaders are taken from requests that do not come from inside: only
+// the inside may steer the proxy by them.
+var internalHeaders = []header.ID{
+	header.EnvoyInternal, header.EnvoyExternalAddress, header.EnvoyExpectedTimeoutMs, header.EnvoyForceTrace, header.EnvoyIPTags,
 	header.EnvoyMaxRetries, header.EnvoyRetriableHeaderNames, header.EnvoyRetriableStatusCodes,
 	header.EnvoyRetryGrpcOn, header.EnvoyRetryOn, header.EnvoyUpstreamAltStatName,
 	header.EnvoyUpstreamRequestTimeoutMs, header.EnvoyUpstreamPerTryTimeoutMs,
 	header.EnvoyHedgeOnPerTryTimeout, header.EnvoyOriginalPath, header.EnvoyOriginalHost,
-	header.EnvoyDownstreamServiceCluster, header.EnvoyDownstreamServiceNode,
 }
+
+// localIP is the first address of this machine that is not loopback: it stands
+// in x-forwarded-for for clients on the machine itself.
+var localIP = sync.OnceValue(func() string {
+	list, err := net.InterfaceAddrs()
+	if err == nil {
+		for _, a := range list {
+			if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+				return n.IP.String()
+			}
+		}
+	}
+	return "127.0.0.1"
+})
 
 // mutate completes the headers of a request: hop-by-hop headers go, what the
 // proxy knows of the client comes.
@@ -42,11 +61,13 @@ func (s *activeStream) mutate(h *header.Map) {
 	}
 	internal, edge := s.forwardedFor(h)
 	s.scheme(h)
-	if edge {
-		for _, id := range edgeHeaders {
+	if !internal {
+		for _, id := range internalHeaders {
 			h.RemoveID(id)
 		}
-		for _, id := range []header.ID{header.EnvoyInternal} {
+	}
+	if edge {
+		for _, id := range edgeHeaders {
 			h.RemoveID(id)
 		}
 		if s.info.Conn.Remote.IsIP() {
@@ -56,8 +77,6 @@ func (s *activeStream) mutate(h *header.Map) {
 	}
 	if internal {
 		h.SetIDRef(header.EnvoyInternal, "true")
-	} else {
-		h.RemoveID(header.EnvoyInternal)
 	}
 	if o.AddUserAgent {
 		h.SetIDRef(header.EnvoyDownstreamServiceCluster, o.Cluster)
@@ -70,7 +89,11 @@ func (s *activeStream) mutate(h *header.Map) {
 	}
 	s.requestID(h, edge)
 	if o.Via != "" {
-		h.Add("via", o.Via)
+		if v := h.GetID(header.Via); v != "" {
+			h.SetID(header.Via, v+", "+o.Via)
+		} else {
+			h.SetID(header.Via, o.Via)
+		}
 	}
 }
 
@@ -91,6 +114,9 @@ func (s *activeStream) forwardedFor(h *header.Map) (internal, edge bool) {
 		if !o.SkipXFFAppend && direct.IsIP() {
 			var b [64]byte
 			ip := string(direct.AppendIP(b[:0]))
+			if direct.IP().IsLoopback() {
+				ip = localIP()
+			}
 			if had {
 				h.SetID(header.XForwardedFor, xff+","+ip)
 			} else {
@@ -108,9 +134,6 @@ func (s *activeStream) forwardedFor(h *header.Map) (internal, edge bool) {
 			single = !strings.Contains(xff, ",")
 		} else {
 			single = true
-		}
-		if o.SkipXFFAppend {
-			_ = remote
 		}
 	}
 	if !h.HasID(header.XForwardedProto) {
@@ -253,7 +276,11 @@ func (s *activeStream) finishResponseHeaders(h *header.Map) {
 		}
 	}
 	if o.Via != "" {
-		h.Add("via", o.Via)
+		if v := h.GetID(header.Via); v != "" {
+			h.SetID(header.Via, v+", "+o.Via)
+		} else {
+			h.SetID(header.Via, o.Via)
+		}
 	}
 	s.decideClose(h)
 }

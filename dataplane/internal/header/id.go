@@ -120,6 +120,18 @@ var names = [numIDs]string{
 	EnvoyIPTags:                   "x-envoy-ip-tags", EnvoyForceTrace: "x-envoy-force-trace",
 }
 
+// single marks the headers that are kept as one line, as Envoy does with those
+// that it looks at itself: a second line is appended with a comma.
+var single = func() (t [256]bool) {
+	for id := ID(1); id < numIDs; id++ {
+		t[id] = names[id] != "" && names[id][0] != ':'
+	}
+	for _, id := range []ID{Host, ContentLength, TransferEncoding, Trailer, Cookie, SetCookie, TE} {
+		t[id] = false
+	}
+	return t
+}()
+
 // String returns the header's lower-case name; "" for Other.
 func (id ID) String() string { return names[id] }
 

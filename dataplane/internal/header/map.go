@@ -64,7 +64,15 @@ func (m *Map) AddRef(name, value string) { m.add(Lookup(name), name, value) }
 // AddIDRef appends a well-known line without copying value.
 func (m *Map) AddIDRef(id ID, value string) { m.add(id, names[id], value) }
 
+// add appends a line; a header of which there can be only one line grows by a
+// comma and the value instead.
 func (m *Map) add(id ID, name, value string) {
+	if single[id] {
+		if i := m.index(id); i >= 0 {
+			m.setAt(i, m.arena.copy(m.entries[i].Value+","+value))
+			return
+		}
+	}
 	m.entries = append(m.entries, Entry{name, value})
 	m.ids = append(m.ids, byte(id))
 	m.size += len(name) + len(value)

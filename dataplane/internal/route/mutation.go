@@ -36,54 +36,76 @@ func Apply(h *header.Map, remove []string, add []HeaderOp, i *streaminfo.Info, s
 		}
 		h.Remove(n)
 	}
-	for k := range add {
-		scratch = add[k].apply(h, i, scratch[:0])
-	}
-	return scratch
-}
-
-func (o *HeaderOp) apply(h *header.Map, i *streaminfo.Info, scratch []byte) []byte {
-	value := o.Text
-	if o.Value != nil {
-		scratch = o.Value.Append(scratch, i)
-		value = string(scratch)
-	}
-	if value == "" && !o.KeepEmpty {
+	if len(add) == 0 {
 		return scratch
 	}
-	name := o.Name
-	if name == "host" {
-		name = ":authority"
+	// All values are made of the headers as they came; then headers are
+	// overwritten, and only then added (Envoy's HeaderParser).
+	var room [8]pending
+	todo := room[:0]
+	for k := range add {
+		o := &add[k]
+		value := o.Text
+		if o.Value != nil {
+			scratch = o.Value.Append(scratch[:0], i)
+			value = string(scratch)
+		}
+		if (value != "" || o.KeepEmpty) && o.applies(h) {
+			todo = append(todo, pending{o, value})
+		}
 	}
-	switch o.Action {
-	case config.AppendIfExistsOrAdd:
-		if name[0] == ':' {
-			h.Set(name, value)
-		} else {
-			h.Add(name, value)
+	for _, x := range todo {
+		if x.op.overwrites() {
+			h.Set(x.op.field(), x.value)
 		}
-	case config.AddIfAbsent:
-		if !h.Has(name) {
-			h.Add(name, value)
-		}
-	case config.OverwriteIfExistsOrAdd:
-		h.Set(name, value)
-	case config.OverwriteIfExists:
-		if h.Has(name) {
-			h.Set(name, value)
+	}
+	for _, x := range todo {
+		if !x.op.overwrites() {
+			h.Add(x.op.field(), x.value)
 		}
 	}
 	return scratch
 }
 
-// levels calls f for the mutations that apply to a match, in order.
+// pending is an evaluated addition.
+type pending struct {
+	op    *HeaderOp
+	value string
+}
+
+// field is the header's name in a map.
+func (o *HeaderOp) field() string {
+	if o.Name == "host" {
+		return ":authority"
+	}
+	return o.Name
+}
+
+// applies says whether the operation does anything to these headers.
+func (o *HeaderOp) applies(h *header.Map) bool {
+	switch o.Action {
+	case config.AddIfAbsent:
+		return !h.Has(o.field())
+	case config.OverwriteIfExists:
+		return h.Has(o.field())
+	}
+	return true
+}
+
+func (o *HeaderOp) overwrites() bool {
+	return o.Action == config.OverwriteIfExists || o.Action == config.OverwriteIfExistsOrAdd ||
+		o.Action == config.AppendIfExistsOrAdd && o.field()[0] == ':'
+}
+
+// levels calls f for the mutations that apply to a match, in order: the
+// weighted cluster's first, then route, virtual host and configuration or the
+// other way round (most_specific_header_mutations_wins).
 func (m *Match) levels(f func(*Mutation)) {
 	specificFirst := m.Table == nil || !m.Table.MostSpecificWins
-	var order [4]*Mutation
+	var order [3]*Mutation
 	n := 0
 	if m.Cluster != nil {
-		order[n] = &m.Cluster.Mutation
-		n++
+		f(&m.Cluster.Mutation)
 	}
 	if m.Route != nil {
 		order[n] = &m.Route.Mutation

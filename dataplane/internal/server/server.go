@@ -151,8 +151,12 @@ func (s *Server) build() error {
 	s.decoder = decode.New(decode.Deps{
 		Registry: s.registry(logs), Formats: formats, Runtime: runtimeView{s.runtime}, Acquire: s.acquireRoutes,
 		HasCluster: s.manager.Has, HealthFailed: s.healthFailed.Load, AdminLog: func(path string) (streaminfo.Logger, error) {
+			format, err := formatter.CompileText(accesslog.DefaultFormat, formats)
+			if err != nil {
+				return nil, err
+			}
 			f, err := s.files.Open(path)
-			return accesslog.NewFile(f, nil, nil, n+1), err
+			return accesslog.NewFile(f, format, nil, n+1), err
 		}, SourceAddress: s.boot.SourceAddress,
 		ServiceNode: s.boot.Node.GetId(), ServiceCluster: s.boot.Node.GetCluster(), Terminal: terminal,
 		Strict: s.opts.Strict, RejectUnknown: s.opts.RejectUnknownDynamic,

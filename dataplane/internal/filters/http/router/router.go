@@ -291,6 +291,9 @@ func (r *Router) setHost(h *header.Map, f *route.Forward, host string) {
 			h.SetID(header.XForwardedHost, h.GetID(header.Authority))
 		}
 	}
+	if !r.f.cfg.SuppressEnvoyHeaders && !h.HasID(header.EnvoyOriginalHost) {
+		h.SetID(header.EnvoyOriginalHost, h.GetID(header.Authority))
+	}
 	h.SetID(header.Authority, host)
 }
 
