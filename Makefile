@@ -31,7 +31,7 @@ setup: ## Install what the tests need and say what was done
 	tools/setup.sh
 
 .PHONY: lint
-lint: vet golangci layers ## vet, golangci-lint and the import rules
+lint: vet layers ## vet and the import rules
 
 .PHONY: vet
 vet: ## go vet over the five modules
