@@ -45,8 +45,12 @@ var localIP = sync.OnceValue(func() string {
 // Source: Envoy's header sanitizing and x-forwarded-* documentation.
 func (s *activeStream) mutate(h *header.Map) {
 	o := s.c.opts
-	upgrade := h.HasID(header.Upgrade) && !s.c.h2
-	if !upgrade {
+	if h.HasID(header.Upgrade) && !s.c.h2 {
+		if list, _ := h.Joined("connection"); !hasToken(list, "upgrade") {
+			h.RemoveID(header.Upgrade) // a mere mention asks for nothing
+		}
+	}
+	if !h.HasID(header.Upgrade) || s.c.h2 {
 		h.RemoveID(header.Connection)
 	}
 	h.RemoveID(header.KeepAlive)
@@ -258,9 +262,12 @@ func (c *conn) stripHopByHop(h *header.Map) {
 // finishResponseHeaders completes the headers of the response.
 func (s *activeStream) finishResponseHeaders(h *header.Map) {
 	c, o, w := s.c, s.c.opts, s.Worker()
-	upgraded := s.info.Code == 101 && h.HasID(header.Upgrade)
+	upgraded := s.info.Code == 101 && h.HasID(header.Upgrade) && s.req != nil && s.req.HasID(header.Upgrade)
 	if !upgraded {
 		c.stripHopByHop(h)
+		if s.info.Code == 101 {
+			h.RemoveID(header.Upgrade)
+		}
 	}
 	if !h.HasID(header.Date) {
 		h.AddID(header.Date, c.ws.now(w.Now()))
@@ -302,7 +309,7 @@ func (s *activeStream) decideClose(h *header.Map) {
 	if s.info.Protocol == stream.HTTP10 && !h.HasID(header.ContentLength) {
 		s.sawClose = true
 	}
-	if s.sawClose || !s.state.requestEnd && s.state.responseEnd {
+	if s.sawClose || !s.state.requestEnd {
 		c.closing = true
 	}
 	if c.closing {

@@ -39,9 +39,8 @@ func hasToken(list, token string) bool {
 // admit checks and completes the request's headers; it says whether the
 // request goes on to the filters.
 func (s *activeStream) admit(h *header.Map) bool {
-	o := s.c.opts
 	connect := h.GetID(header.Method) == "CONNECT"
-	if h.GetID(header.Authority) == "" {
+	if !h.HasID(header.Authority) {
 		return s.refuse(400, "", "missing_host_header")
 	}
 	if !connect || h.HasID(header.Path) {
@@ -49,7 +48,7 @@ func (s *activeStream) admit(h *header.Map) bool {
 		if path == "" {
 			return s.refuse(404, "", "missing_path_rejected")
 		}
-		if path[0] != '/' && !(path == "*" && h.GetID(header.Method) == "OPTIONS") {
+		if path[0] != '/' {
 			s.c.f.count(s.Worker(), statRqNonRelativePath)
 			return s.refuse(404, "", "absolute_path_rejected")
 		}
@@ -66,7 +65,6 @@ func (s *activeStream) admit(h *header.Map) bool {
 		s.c.f.count(s.Worker(), statRqWsOnNonWsRoute)
 		return s.refuse(403, "", "upgrade_failed")
 	}
-	_ = o
 	return true
 }
 
@@ -106,7 +104,7 @@ func (s *activeStream) stripPort(h *header.Map) {
 	if i >= 0 {
 		host, port = a[:i], a[i:]
 	}
-	if port != "" {
+	if port != "" && isPort(port[1:]) {
 		strip := o.StripAnyPort
 		if o.StripMatchingPort {
 			n, _ := strconv.Atoi(port[1:])
@@ -122,6 +120,12 @@ func (s *activeStream) stripPort(h *header.Map) {
 	if host+port != a {
 		h.SetID(header.Authority, host+port)
 	}
+}
+
+// isPort says whether text is a port's number.
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 // statusOf returns the status of response headers as a number.

@@ -10,6 +10,7 @@ import (
 	"github.com/hawser-mesh/hawser/dataplane/internal/route"
 	"github.com/hawser-mesh/hawser/dataplane/internal/stream"
 	"github.com/hawser-mesh/hawser/dataplane/internal/streaminfo"
+	"strings"
 )
 
 // activeStream is one request and its response. It is used again for later
@@ -195,6 +196,7 @@ func (s *activeStream) DecodeHeaders(h *header.Map, end bool) {
 		s.requestDone()
 	}
 	s.sawClose = !s.c.h2 && wantsClose(s.info.Protocol, h)
+	s.answerExpect(h)
 	if !s.admit(h) {
 		return
 	}
@@ -291,10 +293,25 @@ func (s *activeStream) PrepareLocalReply(h *header.Map, body string) string {
 	return body
 }
 
+// answerExpect tells a client that waits for it to go on (RFC 9110 section
+// 10.1.1), unless the upstream is to say so (proxy_100_continue).
+func (s *activeStream) answerExpect(h *header.Map) {
+	if s.c.opts.Proxy100 || !strings.EqualFold(h.GetID(header.Expect), "100-continue") {
+		return
+	}
+	w := s.Worker()
+	c := w.Headers.Get()
+	c.AddIDRef(header.Status, "100")
+	s.chargeCode(100)
+	s.encoder.Encode1xx(c)
+	w.Headers.Put(c)
+	h.RemoveID(header.Expect)
+}
+
 // Encode1xxToCodec implements filter.Host.
 func (s *activeStream) Encode1xxToCodec(h *header.Map) {
-	if h.GetID(header.Status) == "100" && !s.c.opts.Proxy100 {
-		return
+	if !s.c.opts.Proxy100 {
+		return // no interim response goes through, not even 103
 	}
 	s.c.stripHopByHop(h)
 	s.encoder.Encode1xx(h)

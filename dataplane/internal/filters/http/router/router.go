@@ -172,8 +172,12 @@ func (r *Router) direct(x *route.Route) {
 	if x.Direct.Format != nil {
 		body = string(x.Direct.Format.Append(nil, r.cb.Info()))
 	}
+	var more [][2]string
+	if x.Direct.Status == 201 || x.Direct.Status/100 == 3 {
+		more = [][2]string{{"location", r.h.GetID(header.Scheme) + "://" + r.h.GetID(header.Authority) + r.h.GetID(header.Path)}}
+	}
 	r.cb.SendLocalReply(filter.Reply{
-		Status: x.Direct.Status, Body: body, Details: "direct_response",
+		Status: x.Direct.Status, Body: body, Details: "direct_response", Headers: more,
 		Modify: func(h *header.Map) {
 			if x.Direct.ContentType != "" {
 				h.SetIDRef(header.ContentType, x.Direct.ContentType)
