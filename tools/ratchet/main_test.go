@@ -24,6 +24,7 @@ func TestRatchet(t *testing.T) {
 		{"# nothing\n", 1, "FAILS   a/y: status: 1"},
 		{"a/y: no feature\n", 0, "1 pass, 1 fail as listed, 0 break"},
 		{"a/x: old\na/y: no feature\n", 1, "PASSES  a/x"},
+		{"a/x: unsteady: timing\na/y: unsteady: timing\n", 0, "1 pass, 1 fail as listed, 0 break"},
 	} {
 		write(known, c.list)
 		var out strings.Builder

@@ -9,6 +9,8 @@ import (
 	"github.com/hawser-mesh/hawser/dataplane/internal/cli"
 	"github.com/hawser-mesh/hawser/dataplane/internal/config"
 	"github.com/hawser-mesh/hawser/dataplane/internal/hcm"
+	"github.com/hawser-mesh/hawser/dataplane/internal/stats"
+	"github.com/hawser-mesh/hawser/dataplane/internal/upstream"
 	"github.com/hawser-mesh/hawser/dataplane/internal/xds/assemble"
 	"github.com/hawser-mesh/hawser/dataplane/internal/xds/client"
 	"github.com/hawser-mesh/hawser/dataplane/internal/xds/decode"
@@ -48,12 +50,15 @@ func (s *Server) buildXDS() error {
 			return fmt.Errorf("dynamic_resources.cds_config: %w", err)
 		}
 	}
-	schema := client.NewSchema()
+	more := stats.NewSchema(
+		stats.C("update_rejected"), stats.C("init_fetch_timeout"), stats.G("update_time"),
+		stats.H("update_duration", stats.UnitMilliseconds),
+	)
 	s.xClusters = assemble.NewClusters(assemble.ClustersConfig{
 		Manager: s.manager, Sources: s.sources, Source: cds,
 		DecodeCluster: s.decoder.Cluster, DecodeAssignment: s.decoder.Assignment,
 		EDSStats: func(cluster string) *client.Stats {
-			return client.NewStats(s.store, s.store.Group("cluster."+cluster+".", schema))
+			return s.edsStats("cluster."+cluster+".", more)
 		},
 		Initialized: s.subscribeListeners, Log: warn,
 	})
@@ -66,6 +71,18 @@ func (s *Server) buildXDS() error {
 		Manager: sink, Routes: s.routes, Decode: s.decoder.Listener, Initialized: s.serve, Log: warn,
 	})
 	return s.addStatic()
+}
+
+// edsStats are the statistics of a cluster's endpoint subscription, most of
+// which are the cluster's own.
+func (s *Server) edsStats(prefix string, more *stats.Schema) *client.Stats {
+	own, g := s.store.Group(prefix, upstream.ClusterSchema), s.store.Group(prefix, more)
+	return &client.Stats{
+		Store: s.store, Prefix: prefix,
+		Attempt: own.Counter(upstream.UpdateAttempt), Success: own.Counter(upstream.UpdateSuccess),
+		Failure: own.Counter(upstream.UpdateFailure), Version: own.Gauge(upstream.Version),
+		Rejected: g.Counter(0), FetchTimeout: g.Counter(1), UpdateTime: g.Gauge(2), Duration: g.Histogram(3),
+	}
 }
 
 // noListeners is for --mode validate: nothing is bound.

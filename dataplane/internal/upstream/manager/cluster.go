@@ -79,7 +79,7 @@ func (m *Manager) newCluster(c *config.Cluster, ready func()) *cluster {
 	case config.StrictDNS, config.LogicalDNS:
 		n.source = &dnsSource{c: n}
 	case config.EDS:
-		n.source = edsSource{}
+		n.source = edsSource{n}
 	default:
 		n.source = staticSource{n}
 	}
@@ -100,11 +100,16 @@ type staticSource struct{ c *cluster }
 func (s staticSource) start() { s.c.setAssignment(s.c.cfg.Assignment) }
 func (s staticSource) stop()  {}
 
-// edsSource waits for SetAssignment.
-type edsSource struct{}
+// edsSource starts with the endpoints that came with the cluster, if any, and
+// waits for SetAssignment.
+type edsSource struct{ c *cluster }
 
-func (edsSource) start() {}
-func (edsSource) stop()  {}
+func (s edsSource) start() {
+	if a := s.c.cfg.Assignment; a != nil {
+		s.c.setAssignment(a)
+	}
+}
+func (s edsSource) stop() {}
 
 // release gives the statistics of a version back; no worker writes them any
 // more.
